@@ -1,0 +1,1 @@
+"""Place: one physical space per subject."""

@@ -1,0 +1,304 @@
+"""One dataset of a catalog: what it is, which items it has, and how each is opened."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from integrate.catalog.registry import known_readers, qualified_reader
+from integrate.catalog.safety import confine, is_url_key
+from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
+from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Context", "Entry", "Parameter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value a dataset asks for: one of its options, or text that matches its pattern.
+
+    Parameters
+    ----------
+    name, description
+        As the catalog says.
+    options
+        Allowed values in the catalog's order; empty when the parameter has a pattern instead.
+    pattern
+        Regular expression for the whole value, or ``None``.
+    """
+
+    name: str
+    description: str = ""
+    options: tuple[str, ...] = ()
+    pattern: str | None = None
+
+    @classmethod
+    def from_spec(cls, name: str, spec: Mapping[str, Any]) -> Parameter:
+        """Return the parameter a catalog declares."""
+        options = tuple(str(option) for option in spec.get("options", ()))
+        return cls(name, str(spec.get("description", "")), options, spec.get("pattern"))
+
+    def check(self, value: object, *, where: str) -> str:
+        """Return the value if it is allowed.
+
+        Raises
+        ------
+        ParameterError
+            If it is not text, not an option, or does not match; the closest options are given.
+        """
+        if not isinstance(value, str):
+            raise ParameterError(
+                f"{where}: {self.name}={value!r} is {type(value).__name__}; ids are text, write '{value}'"
+            )
+        if self.options and value not in self.options:
+            raise ParameterError(f"{where}: no {self.name} {value!r}; {closest(value, self.options)}")
+        if self.pattern and re.fullmatch(self.pattern, value) is None:
+            raise ParameterError(f"{where}: {self.name}={value!r} does not match {self.pattern!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an entry takes from its catalog.
+
+    Parameters
+    ----------
+    catalog
+        Name of the catalog, for messages and provenance.
+    values
+        Values of ``CATALOG_DIR``, data roots and catalog-level parameters set so far.
+    roots
+        Folders that local files must lie in.
+    parameters
+        Catalog-level parameters by name, without data roots.
+    metadata
+        Catalog metadata that entries inherit (licence, access, terms).
+    """
+
+    catalog: str
+    values: Mapping[str, Any]
+    roots: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
+    metadata: Mapping[str, Any]
+
+
+class Entry:
+    """One dataset, described and openable; nothing is read until `load`.
+
+    Parameters
+    ----------
+    name
+        Name in the catalog.
+    spec
+        The complete entry dictionary.
+    context
+        What it takes from its catalog.
+    """
+
+    def __init__(self, name: str, spec: Mapping[str, Any], context: Context) -> None:
+        self.name = name
+        self._spec = spec
+        self._context = context
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The entry's metadata, with licence, access and terms of the catalog where it has none of its own."""
+        inherited = {k: v for k, v in self._context.metadata.items() if k in ("licence", "access", "terms")}
+        return {**inherited, **self._spec["metadata"]}
+
+    @property
+    def description(self) -> str:
+        """One sentence from the catalog."""
+        return str(self.metadata.get("description", ""))
+
+    @property
+    def modality(self) -> str:
+        """Modality code, ``""`` when the catalog does not say."""
+        return str(self.metadata.get("modality", ""))
+
+    @property
+    def level(self) -> str:
+        """What one item (or one row of a table) is, ``""`` when the catalog does not say."""
+        return str(self.metadata.get("level", ""))
+
+    @property
+    def reader_name(self) -> str:
+        """Short name of the reader."""
+        qualified = str(self._spec["reader"])
+        return next((short for short, full in known_readers().items() if full == qualified), qualified)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """For tables: column to id namespace; empty for everything else."""
+        return dict(self._spec["kwargs"].get("keys") or {})
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """For tables: the codebook, column to its declared dtype, unit, levels and level."""
+        return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters this entry asks for, by name."""
+        own = {name: Parameter.from_spec(name, spec) for name, spec in self._spec["user_parameters"].items()}
+        used = set(_names_in(self._spec["kwargs"], self.name))
+        shared = {name: p for name, p in self._context.parameters.items() if name in used}
+        return {**shared, **own}
+
+    def items(self) -> pd.DataFrame:
+        """Return what can be opened: one row per combination of parameter options.
+
+        Returns
+        -------
+        Columns ``item`` (what `load_item` takes), one per parameter, and ``id:<namespace>`` for every id the catalog
+        declares. One row for an entry without parameters; no rows when a parameter has a pattern and no options.
+        """
+        import pandas as pd
+
+        parameters = self.parameters
+        choices = [self._options(p) for p in parameters.values()]
+        rows = [self._item_row(dict(zip(parameters, chosen, strict=True))) for chosen in itertools.product(*choices)]
+        columns = ["item", *parameters, *(f"id:{namespace}" for namespace in self._ids)]
+        return pd.DataFrame(rows, columns=columns, dtype=object)
+
+    def reader(self, **parameters: str) -> Any:
+        """Return the reader of one item; nothing is read yet.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, missing or not allowed.
+        UnsafeCatalogError
+            If the location leads outside the allowed folders.
+        """
+        values = self._values(parameters)
+        kwargs = fill_template(self._spec["kwargs"], values, where=f"{self._context.catalog}/{self.name}")
+        return self._make(str(self._spec["reader"]), kwargs, parameters)
+
+    def load(self, **parameters: str) -> Any:
+        """Open one item and return what its reader gives (xarray, SpatialData, AnnData, DataFrame …).
+
+        Parameters
+        ----------
+        parameters
+            One value for each of `parameters`; there is no default item.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, missing or not allowed; the closest names are given.
+        SourceNotFoundError, DataError
+            If the file is absent or does not hold what the catalog promises.
+        """
+        return self.reader(**parameters).read()
+
+    def load_item(self, item: str) -> Any:
+        """Open one row of `items` by its ``item`` text."""
+        return self.reader(**self._item_parameters(item)).read()
+
+    def locate_item(self, item: str) -> Any:
+        """Return the local path of one row of `items`, without reading it.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If it is not there; the closest names are given.
+        """
+        return self.reader(**self._item_parameters(item)).local_path()
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything the catalog says of this dataset, as one flat dictionary."""
+        parameters = {n: p.pattern or f"{len(p.options)} options" for n, p in self.parameters.items()}
+        return {"name": self.name, "reader": self.reader_name, "parameters": parameters, **self.metadata}
+
+    def _item_parameters(self, item: str) -> dict[str, str]:
+        return dict(parse_qsl(item, keep_blank_values=True))
+
+    @property
+    def _ids(self) -> dict[str, str]:
+        return {str(k): str(v) for k, v in (self._spec["kwargs"].get("ids") or {}).items()}
+
+    def _options(self, parameter: Parameter) -> tuple[str, ...]:
+        value = self._context.values.get(parameter.name)
+        return parameter.options if value is None else (str(value),)
+
+    def _item_row(self, chosen: Mapping[str, str]) -> dict[str, Any]:
+        values = {**self._context.values, **chosen}
+        ids = fill_template(self._ids, values, where=f"{self.name}.ids")
+        item = urlencode(chosen, quote_via=quote)
+        return {"item": item, **chosen, **{f"id:{namespace}": value for namespace, value in ids.items()}}
+
+    def _values(self, given: Mapping[str, object]) -> dict[str, Any]:
+        where = f"{self._context.catalog}/{self.name}"
+        parameters = self.parameters
+        for name in given:
+            if name not in parameters:
+                raise ParameterError(f"{where} has no parameter {name!r}; {closest(name, parameters)}")
+        values = dict(self._context.values)
+        for name, parameter in parameters.items():
+            value = given.get(name, values.get(name))
+            if value is None:
+                raise ParameterError(f"{where} needs {name}=...; {_choices(parameter)}")
+            values[name] = parameter.check(value, where=where)
+        return values
+
+    def _make(self, qualified: str, kwargs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        where = f"{self._context.catalog}/{self.name}"
+        located = {
+            key: confine(value, self._context.roots, where=where)
+            if is_url_key(key) and isinstance(value, str)
+            else value
+            for key, value in kwargs.items()
+        }
+        metadata = {
+            **self.metadata,
+            "catalog": self._context.catalog,
+            "entry": self.name,
+            "parameters": dict(parameters),
+        }
+        return _reader_class(qualified)(metadata=metadata, **located)
+
+    def __repr__(self) -> str:
+        asks = ", ".join(f"{name}=…" for name in self.parameters)
+        return f"<Entry {self.name!r}: {self.modality} · {self.reader_name}({asks}) · {self.description}>"
+
+    def _repr_html_(self) -> str:
+        from integrate.model.html import card, rows
+
+        body = [(str(key), _short(value)) for key, value in self.describe().items() if key != "name"]
+        return card(f"Dataset · {self.name}", rows(("", ""), body), subtitle=f"catalog {self._context.catalog}")
+
+
+def _reader_class(named: str) -> Any:
+    qualified = qualified_reader(named)  # checked again: the next line imports
+    if qualified is None:
+        raise UnsafeCatalogError(f"{named!r} is not a registered reader; {closest(named, known_readers())}")
+    module, _, name = qualified.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _names_in(value: Any, where: str) -> Sequence[str]:
+    if isinstance(value, Mapping):
+        return [name for key, item in value.items() if key not in PLAIN_KEYS for name in _names_in(item, where)]
+    if isinstance(value, list):
+        return [name for item in value for name in _names_in(item, where)]
+    return template_names(value, where=where) if isinstance(value, str) else []
+
+
+def _choices(parameter: Parameter) -> str:
+    if parameter.options:
+        return f"{len(parameter.options)} options: {some(parameter.options)}"
+    return f"text that matches {parameter.pattern!r}"
+
+
+def _short(value: Any, limit: int = 300) -> str:
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,244 @@
+"""The catalog: datasets by name, opened strictly and safely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integrate.catalog.assets import AssetEntry
+from integrate.catalog.document import MAX_BYTES, parse_document
+from integrate.catalog.entry import Context, Entry, Parameter
+from integrate.catalog.safety import check_safe
+from integrate.errors import (
+    CatalogError,
+    DatasetNotFoundError,
+    ParameterError,
+    SourceNotFoundError,
+    UnsafeCatalogError,
+    closest,
+    some,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Catalog", "open_catalog", "shipped_catalogs"]
+
+ASSET_READER = "integrate.readers.assets:AssetTable"
+ROOT_CLASS = "integrate.catalog.parameters:DataRoot"
+LISTING: tuple[str, ...] = ("modality", "level", "items", "reader", "description")
+
+
+def open_catalog(source: str | os.PathLike[str], **parameters: str) -> Catalog:
+    """Return the catalog at a path, or a shipped one by name, checked before anything in it is used.
+
+    Parameters
+    ----------
+    source
+        Path of a YAML file, or the name of a catalog that comes with the package (``"demo"``, ``"dcis"``).
+    parameters
+        Values of catalog-level parameters, e.g. ``data_root="../data"``. A data root given here is a folder that the
+        catalog may read from; without one it may read only from its own folder.
+
+    Returns
+    -------
+    A `Catalog`. Nothing but the YAML has been read.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file; shipped names close to it are given.
+    CatalogError
+        If the file is not a valid Intake 2 catalog.
+    UnsafeCatalogError
+        If it asks for something a stranger's catalog may not do; all reasons at once.
+    ParameterError
+        If a parameter is unknown or not allowed.
+
+    Examples
+    --------
+    >>> catalog = open_catalog("demo")
+    >>> "clinical" in catalog
+    True
+    """
+    path = _find(source)
+    text = _read_text(path)
+    document = parse_document(text, where=path.name)
+    check_safe(document, where=path.name)
+    return Catalog(document, path=path)(**parameters)
+
+
+def shipped_catalogs() -> dict[str, Path]:
+    """Return the catalogs that come with the package, by name."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "catalogs", package.parent / "catalogs"):  # a wheel; a checkout
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+class Catalog(Mapping[str, Entry]):
+    """Datasets by name.
+
+    ``catalog[name]`` gives an `Entry`, ``catalog.load(name, ...)`` opens it, ``catalog(subject="P01")`` sets a
+    catalog-level parameter for all entries and returns a new catalog.
+    """
+
+    def __init__(self, document: Mapping[str, Any], *, path: Path, values: Mapping[str, str] | None = None) -> None:
+        self._document = document
+        self._path = path
+        self._values = dict(values or {})
+
+    @property
+    def name(self) -> str:
+        """Name the catalog gives itself, or its file name."""
+        return str(self.metadata.get("name") or self._path.stem)
+
+    @property
+    def path(self) -> Path:
+        """The YAML file."""
+        return self._path
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The catalog's metadata."""
+        return dict(self._document["metadata"])
+
+    @property
+    def description(self) -> str:
+        """One sentence from the catalog."""
+        return str(self.metadata.get("description", ""))
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Catalog-level parameters, without data roots."""
+        declared = self._document["user_parameters"].items()
+        return {name: Parameter.from_spec(name, spec) for name, spec in declared if spec["cls"] != ROOT_CLASS}
+
+    @property
+    def data_roots(self) -> dict[str, str]:
+        """Folders outside the catalog's own that it may read from: given by the caller, or by ``INTEGRATE_*``."""
+        roots = {}
+        for name, spec in self._document["user_parameters"].items():
+            if spec["cls"] == ROOT_CLASS:
+                value = (
+                    self._values.get(name) or os.environ.get(str(spec.get("env"))) or _own_cache(spec.get("default"))
+                )
+                if value:
+                    roots[name] = str(Path(value).expanduser().absolute())
+        return roots
+
+    def __call__(self, **parameters: str) -> Catalog:
+        """Return the same catalog with catalog-level parameters set.
+
+        Raises
+        ------
+        ParameterError
+            If a name or value is not allowed; the closest are given.
+        """
+        known = self._document["user_parameters"]
+        for name, value in parameters.items():
+            if name not in known:
+                raise ParameterError(f"catalog {self.name!r} has no parameter {name!r}; {closest(name, known)}")
+            if name in self.parameters:
+                self.parameters[name].check(value, where=self.name)
+        values = {**self._values, **{name: os.fspath(value) for name, value in parameters.items()}}
+        return Catalog(self._document, path=self._path, values=values)
+
+    def __getitem__(self, name: str) -> Entry:
+        entries, aliases = self._document["entries"], self._document["aliases"]
+        key = aliases.get(name, name)
+        if key not in entries:
+            raise DatasetNotFoundError(f"no dataset named {name!r} in catalog {self.name!r}; {closest(name, entries)}")
+        kind = AssetEntry if entries[key]["reader"] == ASSET_READER else Entry
+        return kind(str(key), entries[key], self._context)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document["entries"])
+
+    def __len__(self) -> int:
+        return len(self._document["entries"])
+
+    def load(self, name: str, **parameters: str) -> Any:
+        """Open one item of a dataset; see `Entry.load`."""
+        return self[name].load(**parameters)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per dataset: modality, level, number of items, reader, description.
+
+        The number of items is missing when the data cannot be reached.
+        """
+        import pandas as pd
+
+        rows = [
+            (entry.modality, entry.level, _count(entry), entry.reader_name, entry.description)
+            for entry in self.values()
+        ]
+        frame = pd.DataFrame(rows, index=pd.Index(list(self), name="dataset"), columns=list(LISTING))
+        return frame.astype({"items": "Int64"})
+
+    def to_intake(self) -> Any:
+        """Return the same catalog as a plain Intake catalog, with the parameters set."""
+        import intake
+
+        catalog = intake.open_catalog(str(self._path))
+        return catalog(**self._values) if self._values else catalog
+
+    @property
+    def _context(self) -> Context:
+        folder = str(self._path.parent)
+        roots = self.data_roots
+        values = {**self._values, **roots, "CATALOG_DIR": folder, "CATALOG_PATH": str(self._path)}
+        return Context(self.name, values, {"CATALOG_DIR": folder, **roots}, self.parameters, self.metadata)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return f"<Catalog {self.name!r}: {len(self)} datasets: {some(self, limit=12)}>"
+
+    def _repr_html_(self) -> str:
+        from integrate.model.html import card, table
+
+        licence = self.metadata.get("licence", "licence not stated")
+        subtitle = f"{len(self)} datasets · {licence} · {self.description}"
+        return card(f"Catalog · {self.name}", table(self.table(), max_rows=40), subtitle=subtitle)
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path.resolve()
+    shipped = shipped_catalogs()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    if path.is_dir():
+        raise CatalogError(f"{path} is a folder; give the YAML file inside it")
+    raise SourceNotFoundError(f"no catalog at {str(source)!r}; {closest(source, shipped)} come with the package")
+
+
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > MAX_BYTES:
+        raise UnsafeCatalogError(f"{path.name} is larger than {MAX_BYTES:,} bytes; put rows in an asset table")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"{path.name} is not a YAML file: it is not text") from error
+
+
+def _own_cache(default: object) -> str | None:
+    """A catalog's own default root counts only inside our cache folder: a stranger's may not name any other."""
+    if not default:
+        return None
+    root = Path(str(default)).expanduser().resolve()
+    cache = (Path.home() / ".cache" / "integrate").resolve()
+    return str(root) if root.is_relative_to(cache) else None
+
+
+def _count(entry: Entry) -> int | None:
+    try:
+        return len(entry.items())
+    except (SourceNotFoundError, ParameterError):
+        return None

@@ -1,0 +1,54 @@
+"""Which classes a catalog may name: an exact list, never a prefix."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+__all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader"]
+
+#: Our readers: the short name people write, and the class Intake imports.
+READERS: dict[str, str] = {
+    "AssetTable": "integrate.readers.assets:AssetTable",
+    "ChannelFolder": "integrate.readers.channel_folder:ChannelFolder",
+    "DicomSeries": "integrate.readers.dicom:DicomSeries",
+    "GeoJSON": "integrate.readers.geojson:GeoJSON",
+    "H5AD": "integrate.readers.h5ad:H5AD",
+    "IsaTab": "integrate.readers.isatab:IsaTab",
+    "Labels": "integrate.readers.labels:Labels",
+    "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
+    "Table": "integrate.readers.table:Table",
+    "Visium": "integrate.readers.visium:Visium",
+}
+
+#: Parameter classes a catalog may declare.
+PARAMETERS: tuple[str, ...] = (
+    "integrate.catalog.parameters:DataRoot",
+    "integrate.catalog.parameters:Pattern",
+    "intake.readers.user_parameters:OptionsUserParameter",
+)
+
+
+@cache
+def known_readers() -> dict[str, str]:
+    """Return short name to qualified class for our readers and those of installed packages.
+
+    Another package adds its readers through the entry-point group ``integrate.readers``; what a person installed is
+    trusted, what a catalog names is not.
+    """
+    installed = {point.name: point.value for point in entry_points(group="integrate.readers")}
+    return {**installed, **READERS}
+
+
+def qualified_reader(name: str) -> str | None:
+    """Return the qualified class of a reader named short or in full, or ``None`` when it is not registered.
+
+    Examples
+    --------
+    >>> qualified_reader("Table")
+    'integrate.readers.table:Table'
+    >>> qualified_reader("os:system") is None
+    True
+    """
+    readers = known_readers()
+    return readers.get(name) or (name if name in readers.values() else None)

@@ -1,0 +1,161 @@
+"""The guard: what a stranger's catalog may ask for, checked before anything is imported or opened."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from integrate.catalog.document import OPENER_NAMES
+from integrate.catalog.registry import PARAMETERS, known_readers, qualified_reader
+from integrate.catalog.templates import PLAIN_KEYS, template_names
+from integrate.errors import CatalogError, UnsafeCatalogError, closest, some
+
+__all__ = ["check_safe", "confine", "is_remote", "is_url_key"]
+
+PROTOCOLS: frozenset[str] = frozenset(
+    {"file", "s3", "gs", "gcs", "az", "abfs", "https", "simplecache", "filecache", "blockcache"}
+)
+
+
+def check_safe(document: Mapping[str, Any], *, where: str) -> None:
+    """Check a complete catalog dictionary against every rule; nothing is imported, opened or expanded.
+
+    Raises
+    ------
+    UnsafeCatalogError
+        Listing every reason at once.
+    """
+    problems = list(_problems(document))
+    if problems:
+        raise UnsafeCatalogError(f"{where} is refused for {len(problems)} reasons:\n  " + "\n  ".join(problems))
+
+
+def is_url_key(key: str) -> bool:
+    """Return whether a keyword names a location.
+
+    Examples
+    --------
+    >>> [key for key in ("url", "labels_url", "channels") if is_url_key(key)]
+    ['url', 'labels_url']
+    """
+    return key == "url" or key.endswith("_url") or key == "manifest"
+
+
+def is_remote(url: str) -> bool:
+    """Return whether a url names a protocol other than the local file system."""
+    return "://" in url and not url.startswith("file://")
+
+
+def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
+    """Return a local url as an absolute path that really lies inside one of the roots; remote urls come back unchanged.
+
+    Symbolic links are followed first, so a link out of a root is refused.
+
+    Raises
+    ------
+    UnsafeCatalogError
+        If the path leads out of every root.
+    """
+    if is_remote(url):
+        return url
+    path = Path(url.removeprefix("file://")).resolve()
+    if not any(path.is_relative_to(Path(root).resolve()) for root in roots.values()):
+        raise UnsafeCatalogError(
+            f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(roots.values())})"
+        )
+    return str(path)
+
+
+def _problems(document: Mapping[str, Any]) -> Iterator[str]:
+    declared = {*OPENER_NAMES, *document["user_parameters"]}
+    if document["data"]:
+        yield "data: entries of this section can name any class; put the url into the entry's kwargs"
+    yield from _parameter_problems("user_parameters", document["user_parameters"])
+    for name, entry in document["entries"].items():
+        place = f"entries.{name}"
+        yield from _reader_problems(f"{place}.reader", entry["reader"])
+        yield from _parameter_problems(f"{place}.user_parameters", entry["user_parameters"])
+        clash = set(entry["kwargs"]) & (declared | set(entry["user_parameters"]))
+        if clash:
+            yield f"{place}.kwargs: {some(clash)} is also a parameter; Intake would swallow it. Rename one"
+        yield from _string_problems(f"{place}.kwargs", entry["kwargs"], declared | set(entry["user_parameters"]))
+        yield from _metadata_problems(f"{place}.metadata", entry["metadata"])
+
+
+def _reader_problems(place: str, reader: Any) -> Iterator[str]:
+    if not isinstance(reader, str) or qualified_reader(reader) is None:
+        yield f"{place}: {reader!r} is not a registered reader; {closest(reader, known_readers())}"
+
+
+def _parameter_problems(place: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    for name, spec in parameters.items():
+        if not isinstance(spec, Mapping) or spec.get("cls") not in PARAMETERS:
+            found = spec.get("cls") if isinstance(spec, Mapping) else spec
+            yield f"{place}.{name}: class {found!r} is not one of {some(PARAMETERS)}"
+            continue
+        env = spec.get("env")
+        if env is not None and not str(env).startswith("INTEGRATE_"):
+            yield f"{place}.{name}: environment variable {env!r} must begin with INTEGRATE_"
+        options = spec.get("options") or ()
+        if not isinstance(options, (list, tuple)):
+            yield f"{place}.{name}: options must be a list"
+        elif any("(" in str(value) for value in (spec.get("default"), *options)):
+            yield f"{place}.{name}: a default or option may not contain a call"
+
+
+def _string_problems(place: str, value: Any, declared: set[str], key: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == "cls":
+                yield f"{place}: `cls` may not appear here"
+            if name == "reader":
+                yield from _reader_problems(f"{place}.reader", item)
+            if name not in PLAIN_KEYS:
+                yield from _string_problems(f"{place}.{name}", item, declared, str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _string_problems(f"{place}[{index}]", item, declared, key)
+    elif isinstance(value, str):
+        yield from _text_problems(place, value, declared, key)
+
+
+def _text_problems(place: str, text: str, declared: set[str], key: str) -> Iterator[str]:
+    try:
+        names = template_names(text, where=place)
+    except CatalogError as error:
+        yield str(error)
+        return
+    unknown = [name for name in names if name not in declared]
+    if unknown:
+        yield f"{place}: {{{unknown[0]}}} is not a declared parameter; {closest(unknown[0], declared)}"
+    if "STORAGE_OPTIONS" in names and text != "{STORAGE_OPTIONS}":
+        yield f"{place}: STORAGE_OPTIONS may hold credentials and stands only alone"
+    if is_url_key(key):
+        yield from _url_problems(place, text)
+
+
+def _url_problems(place: str, url: str) -> Iterator[str]:
+    links = url.split("::")
+    for link in links:
+        protocol = link.partition("://")[0] if "://" in link else (link if link != links[-1] else "file")
+        if protocol not in PROTOCOLS:
+            yield f"{place}: protocol {protocol!r} is not allowed; use one of {some(sorted(PROTOCOLS), limit=20)}"
+    tail = links[-1]
+    if ".." in posixpath.normpath(tail).split("/") or ".." in tail.split("/"):
+        yield f"{place}: '..' is not allowed in {url!r}"
+    if "://" not in tail and not tail.startswith(("{", "<")):
+        yield f"{place}: {url!r} must begin with {{CATALOG_DIR}}/ or a data root"
+
+
+def _metadata_problems(place: str, value: Any) -> Iterator[str]:
+    """Intake evaluates a metadata string that begins like ``data(...)``; ours are plain text."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _metadata_problems(f"{place}.{name}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _metadata_problems(f"{place}[{index}]", item)
+    elif isinstance(value, str) and value.lstrip("{ ").startswith("data("):
+        yield f"{place}: text may not begin with `data(`; Intake would evaluate it"

@@ -1,0 +1,125 @@
+"""The command line: the same verbs as in a notebook, for people who type them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from integrate.errors import IntegrateError, ParameterError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Multimodal integration notebooks.")
+catalog_app = typer.Typer(no_args_is_help=True, help="Look at a catalog, and check it.")
+report_app = typer.Typer(no_args_is_help=True, help="Run notebooks to pages.")
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(report_app, name="report")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Settings = Annotated[list[str] | None, typer.Option("--set", "-p", help="name=value; may be given several times")]
+
+
+def _told(command: Command) -> Command:
+    """Print our errors as one message with exit status 1, instead of a traceback."""
+
+    @wraps(command)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except IntegrateError as error:
+            notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", []))
+            typer.secho(f"error: {error}{notes}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(1) from error
+
+    return told  # type: ignore[return-value]
+
+
+def _pairs(given: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"{text!r} is not name=value")
+        pairs[name.strip()] = value
+    return pairs
+
+
+@catalog_app.command("ls")
+@_told
+def list_catalog(source: str, settings: Settings = None) -> None:
+    """List the datasets of a catalog (a YAML file, or the name of a shipped one)."""
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    typer.echo(f"{catalog.name}: {catalog.description}\n")
+    typer.echo(catalog.table().to_string())
+
+
+@catalog_app.command("check")
+@_told
+def check(
+    source: str,
+    settings: Settings = None,
+    *,
+    deep: Annotated[bool, typer.Option(help="Open every item and compare it with the catalog.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check a catalog: safety, descriptions, and that every item is there. Exit status 1 when there are errors."""
+    from integrate.catalog.check import check_catalog
+    from integrate.catalog.open import open_catalog
+
+    audit = check_catalog(open_catalog(source, **_pairs(settings)), deep=deep)
+    typer.echo(json.dumps(audit.to_frame().to_dict("records"), indent=2) if as_json else repr(audit))
+    if not audit.ok:
+        raise typer.Exit(1)
+
+
+@report_app.command("run")
+@_told
+def run(
+    notebook: Path,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.")] = None,
+    settings: Settings = None,
+    timeout: Annotated[int, typer.Option(help="Seconds a cell may take.")] = 1800,
+) -> None:
+    """Run a notebook with the given parameters and write one HTML page."""
+    from integrate.report.run import run_report
+
+    target = output or Path(f"{notebook.stem}-report")
+    report = run_report(notebook, target, parameters=_pairs(settings), timeout=timeout)
+    typer.echo(f"report: {report.page}")
+
+
+@app.command("simulate")
+@_told
+def simulate(
+    folder: Path,
+    subjects: Annotated[int, typer.Option(help="Number of subjects.")] = 24,
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 20260101,
+) -> None:
+    """Write the simulated study, with its planted truth, into a folder."""
+    from integrate.datasets.simulate import simulate_study
+
+    written = simulate_study(folder, subjects=subjects, seed=seed)
+    typer.echo(f"simulated study: {written}\nopen it with: ig.open_catalog('demo', data_root={str(written)!r})")
+
+
+@app.command("demo")
+@_told
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("demo-report"),
+) -> None:
+    """Run the main job on the simulated study: write it, run notebook 01 on it, compare with the planted truth."""
+    from integrate.datasets.demo import run_demo
+
+    report, recovered = run_demo(output)
+    typer.echo("\nPlanted in the simulated study, and found again:\n")
+    typer.echo(recovered.to_string(index=False))
+    typer.echo(f"\nreport page: {report.page}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,153 @@
+"""The checks of the audit, each a function from a study to what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from integrate.errors import CatalogError, closest, some
+from integrate.keys import ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.model.audit import Audit, Finding, listed, named
+from integrate.model.study import Study
+
+__all__ = ["audit_study"]
+
+
+def audit_study(study: Study) -> Audit:
+    """Return every doubt about identity and missing data of a study."""
+    checks = (
+        _unknown_subjects,
+        _duplicated_ids,
+        _several_per_subject,
+        _absent_subjects,
+        _crosschecked,
+        _missing_by_group,
+        _unknown_pixel_size,
+    )
+    found = [*study.findings, *(finding for check in checks for finding in check(study))]
+    return Audit(study.name, tuple(found))
+
+
+def _unknown_subjects(study: Study) -> Iterator[Finding]:
+    for name, rows in study.sample_map.groupby("assay", sort=False):
+        known = rows[SUBJECT_ID].dropna()
+        unknown = sorted(set(known) - set(study.subjects.index))
+        if unknown:
+            yield Finding(
+                "error",
+                "unknown subject",
+                str(name),
+                f"{len(unknown)} subjects are not in the study's subject table: {named(unknown)}; "
+                'add them there, correct the ids, or link with unmatched="drop"',
+                listed(unknown),
+            )
+
+
+def _duplicated_ids(study: Study) -> Iterator[Finding]:
+    for name, table in study.tables.items():
+        key = LEVELS.get(study.dataset(name).level, "")
+        if key not in table:
+            continue
+        values = table[key].dropna()
+        repeated = values[values.duplicated()].unique()
+        if len(repeated):
+            yield Finding(
+                "error",
+                "duplicated id",
+                name,
+                f"{len(repeated)} {key} appear in more than one row: {named(repeated)}; this table has one row per "
+                f"{study.dataset(name).level}",
+                listed(repeated),
+            )
+
+
+def _several_per_subject(study: Study) -> Iterator[Finding]:
+    counts = study.availability()
+    for name in map(str, counts):
+        several = counts.index[counts[name] > 1]
+        if len(several):
+            most = int(counts[name].max())
+            yield Finding(
+                "note",
+                "several per subject",
+                str(name),
+                f"{len(several)} of {int((counts[name] > 0).sum())} subjects have more than one "
+                f"{study.dataset(name).level} "
+                f"(up to {most}): {named(several)}; reduce them, or model the subject",
+                listed(several),
+            )
+
+
+def _absent_subjects(study: Study) -> Iterator[Finding]:
+    counts = study.availability()
+    for name in map(str, counts):
+        absent = counts.index[counts[name] == 0]
+        if len(absent):
+            yield Finding(
+                "note",
+                "not available",
+                str(name),
+                f"{len(absent)} of {len(counts)} subjects have none: {named(absent)}",
+                listed(absent),
+            )
+
+
+def _crosschecked(study: Study) -> Iterator[Finding]:
+    """Another column that names the same people must agree with our subject ids one to one."""
+    for check in study.declared.get("crosscheck") or []:
+        table, column = study.table(str(check["entry"])), str(check["column"])
+        _require(column, table, check)
+        pairs = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].astype(str).drop_duplicates()
+        shared = pairs[pairs[column].duplicated(keep=False)]
+        split = pairs[pairs[SUBJECT_ID].duplicated(keep=False)]
+        told = [f"{column} {value} = subjects {' and '.join(g[SUBJECT_ID])}" for value, g in shared.groupby(column)]
+        told += [f"subject {value} = {column} {' and '.join(g[column])}" for value, g in split.groupby(SUBJECT_ID)]
+        if told:
+            yield Finding(
+                "warning",
+                "cross-check",
+                str(check["entry"]),
+                f"{some(told)}; {len(pairs) - len(shared) - len(split)} others agree one to one",
+                listed({*shared[SUBJECT_ID], *split[SUBJECT_ID]}),
+            )
+        else:
+            yield Finding(
+                "note", "cross-check", str(check["entry"]), f"{column!r} agrees one to one with {len(pairs)} subjects"
+            )
+
+
+def _missing_by_group(study: Study) -> Iterator[Finding]:
+    """Variables that a whole group of rows does not have: their absence is not at random."""
+    for check in study.declared.get("missing_by") or []:
+        table, column = study.table(str(check["entry"])), str(check["column"])
+        _require(column, table, check)
+        entry: Any = study.dataset(str(check["entry"]))
+        variables = [c for c in entry.columns if c in table and c != column]
+        for group, rows in table.groupby(column, observed=True):
+            absent = [c for c in variables if rows[c].isna().all() and table[c].notna().any()]
+            if absent:
+                yield Finding(
+                    "note",
+                    "missing for a group",
+                    str(check["entry"]),
+                    f"{len(absent)} variables are missing for all {len(rows)} rows with {column} = {group}: "
+                    f"{some(absent, limit=12)}",
+                    tuple(absent),
+                )
+
+
+def _unknown_pixel_size(study: Study) -> Iterator[Finding]:
+    for name, entry in study.datasets.items():
+        if dict(entry.metadata.get("units") or {}).get("length") == "[pix]":
+            yield Finding(
+                "note",
+                "pixel size unknown",
+                name,
+                "the files do not carry a pixel size; lengths and areas are measured in pixels, never in micrometres",
+            )
+
+
+def _require(column: str, table: Any, check: Mapping[str, Any]) -> None:
+    known = [c for c in table.columns if c not in ID_COLUMNS]
+    if column not in known:
+        raise CatalogError(f"study section refers to column {column!r} of {check['entry']!r}; {closest(column, known)}")

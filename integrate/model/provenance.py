@@ -1,0 +1,99 @@
+"""Where a number comes from: hashes of settings and files, and the record of what a session loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["hash_array", "hash_file", "hash_settings", "record", "recorded"]
+
+#: Names the file to which `record` appends; a report run sets it for its kernel.
+RECORD_VARIABLE = "INTEGRATE_RECORD"
+
+_events: list[dict[str, Any]] = []
+
+
+def hash_settings(settings: object) -> str:
+    """Return 16 hex digits that change when any setting changes, and not with the order of keys.
+
+    Parameters
+    ----------
+    settings
+        A dataclass, mapping, sequence or scalar; anything else enters by its ``repr``.
+
+    Examples
+    --------
+    >>> hash_settings({"a": 1, "b": 2}) == hash_settings({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(_plain(settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """Return the sha256 of a file, or of a folder as its sorted relative names and file hashes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    tree = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            tree.update(f"{file.relative_to(path).as_posix()}\0{hash_file(file)}\n".encode())
+    return tree.hexdigest()
+
+
+def hash_array(array: Any) -> str:
+    """Return 16 hex digits of an in-memory array's dtype, shape and bytes."""
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()[:16]
+
+
+def record(kind: str, **facts: Any) -> None:
+    """Note one event (``"load"``, ``"measure"``, ``"link"`` …) of this session.
+
+    The event is kept in memory and, inside a report run, appended to the run's record file as one JSON line.
+    """
+    event = {"kind": kind, **_plain(facts)}
+    _events.append(event)
+    target = os.environ.get(RECORD_VARIABLE)
+    if target:
+        with open(target, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(event, sort_keys=True) + "\n")
+
+
+def recorded(kind: str | None = None) -> list[dict[str, Any]]:
+    """Return the events of this session, oldest first, optionally of one kind."""
+    return [dict(event) for event in _events if kind is None or event["kind"] == kind]
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it; unknown objects enter by their repr."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"": type(value).__name__, **_plain(asdict(value))}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=repr)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return repr(value)

@@ -1,0 +1,222 @@
+"""The study: tables that say who has what, and the way to open any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from integrate.errors import DatasetNotFoundError, ParameterError, closest, some
+from integrate.keys import ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from integrate.model.audit import Audit
+
+__all__ = ["SAMPLE_MAP_COLUMNS", "Dataset", "Study"]
+
+SAMPLE_MAP_COLUMNS: tuple[str, ...] = ("assay", "obs_id", *ID_COLUMNS, "visit", "day", "item")
+
+
+class Dataset(Protocol):
+    """What a study needs to know of one catalog entry; `integrate.catalog.Entry` is one."""
+
+    @property
+    def name(self) -> str:
+        """Name in the catalog."""
+
+    @property
+    def level(self) -> str:
+        """What one item, or one row of a table, is."""
+
+    @property
+    def modality(self) -> str:
+        """Modality code."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the catalog says of it."""
+
+    def load_item(self, item: str) -> Any:
+        """Open one item."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Who has what: one table per kind of thing, joined by ids, and the way to open each dataset.
+
+    A study holds tables and opens things; everything else is a function that takes it.
+
+    Parameters
+    ----------
+    name
+        Name of the study.
+    subjects
+        One row per subject, index ``subject_id``; columns are the variables that describe a person.
+    sample_map
+        One row per observation of every dataset: ``assay, obs_id``, the ids it belongs to (missing where the level does
+        not have one), ``visit``, ``day`` (integer days since the index event) and ``item`` (what opens it).
+    identifiers
+        How each spelling in each source became our id.
+    tables
+        Tables by dataset name, with our id columns first and the source's columns unchanged after them.
+    datasets
+        What opens each dataset, by name.
+    declared
+        The ``study`` section of the catalog.
+    findings
+        What was noticed while the tables were built; part of the audit.
+    """
+
+    name: str
+    subjects: pd.DataFrame
+    sample_map: pd.DataFrame
+    identifiers: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    datasets: Mapping[str, Dataset]
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Any, ...] = ()
+
+    @cached_property
+    def specimens(self) -> pd.DataFrame:
+        """One row per specimen, index ``specimen_id``, with its subject."""
+        return self._entities("specimen", (SUBJECT_ID,))
+
+    @cached_property
+    def acquisitions(self) -> pd.DataFrame:
+        """One row per acquisition, index ``acquisition_id``: subject, specimen, day, datasets that show it."""
+        return self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Every doubt about identity and missing data, worst first."""
+        from integrate.model.checks import audit_study
+
+        return audit_study(self)
+
+    def dataset(self, name: str) -> Dataset:
+        """Return what opens a dataset.
+
+        Raises
+        ------
+        DatasetNotFoundError
+            If the study has no dataset of that name; the closest names are given.
+        """
+        if name not in self.datasets:
+            raise DatasetNotFoundError(f"no dataset named {name!r} in {self.name!r}; {closest(name, self.datasets)}")
+        return self.datasets[name]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a copy of a table with our id columns first.
+
+        Raises
+        ------
+        DatasetNotFoundError
+            If there is no such dataset, or it is not a table.
+        """
+        self.dataset(name)
+        if name not in self.tables:
+            raise DatasetNotFoundError(f"{name!r} is not a table; open it with study.load({name!r}, ...)")
+        return self.tables[name].copy()
+
+    def rows(self, name: str, **ids: str) -> pd.DataFrame:
+        """Return the sample-map rows of one dataset, optionally only those of the given ids.
+
+        Raises
+        ------
+        ParameterError
+            If an id column or an id is unknown.
+        """
+        self.dataset(name)
+        rows = self.sample_map[self.sample_map["assay"] == name]
+        for column, value in ids.items():
+            if column not in ID_COLUMNS:
+                raise ParameterError(f"{column!r} is not an id; {closest(column, ID_COLUMNS)}")
+            if str(value) not in set(rows[column].dropna()):
+                raise ParameterError(f"{name!r} has no {column} {value!r}; {closest(value, rows[column].dropna())}")
+            rows = rows[rows[column] == str(value)]
+        return rows
+
+    def load(self, name: str, **ids: str) -> Any:
+        """Open the one item of a dataset that the ids name, with our ids noted on it.
+
+        Parameters
+        ----------
+        name
+            Dataset name.
+        ids
+            Any of ``subject_id``, ``specimen_id``, ``acquisition_id``, ``region_id``; none when there is one item.
+
+        Returns
+        -------
+        What the dataset's reader returns, with ``attrs["integrate"]["ids"]`` (or ``uns``) holding our ids.
+
+        Raises
+        ------
+        ParameterError
+            If the ids name no item, or more than one.
+        """
+        rows = self.rows(name, **ids)
+        items = rows["item"].unique()
+        if len(items) != 1:
+            raise ParameterError(
+                f"{len(items)} items of {name!r} match {ids or 'no ids'}: {some(rows['obs_id'])}; "
+                "give the id of one, or loop over study.each(...)"
+            )
+        return self._open(name, rows)
+
+    def each(self, name: str, **ids: str) -> Iterator[Any]:
+        """Yield every item of a dataset that the ids name, opened one at a time, in the order of the sample map."""
+        for _, rows in self.rows(name, **ids).groupby("item", sort=False):
+            yield self._open(name, rows)
+
+    def availability(self) -> pd.DataFrame:
+        """Return how many observations each subject has in each dataset.
+
+        Returns
+        -------
+        Integer table, index ``subject_id`` (every subject of the study), one column per dataset that has any subject.
+        """
+        import pandas as pd
+
+        known = self.sample_map.dropna(subset=[SUBJECT_ID])
+        counts = pd.crosstab(known[SUBJECT_ID], known["assay"])
+        columns = [name for name in self.datasets if name in counts]
+        return counts.reindex(index=self.subjects.index, columns=columns, fill_value=0).rename_axis(columns=None)
+
+    def _open(self, name: str, rows: pd.DataFrame) -> Any:
+        opened = self.dataset(name).load_item(str(rows["item"].iloc[0]))
+        shared = {c: str(rows[c].iloc[0]) for c in ID_COLUMNS if rows[c].notna().all() and rows[c].nunique() == 1}
+        place = getattr(opened, "uns" if hasattr(opened, "uns") else "attrs", None)
+        if place is not None:
+            notes = dict(place.get(ATTRS, {}))
+            place[ATTRS] = {**notes, "ids": {**notes.get("ids", {}), **shared}}
+        return opened
+
+    def _entities(self, level: str, parents: tuple[str, ...]) -> pd.DataFrame:
+        key = LEVELS[level]
+        known = self.sample_map.dropna(subset=[key])
+        grouped = known.groupby(key, sort=True)
+        table = grouped[list(parents)].first()
+        table["datasets"] = grouped["assay"].agg(lambda names: " ".join(dict.fromkeys(names)))
+        return table
+
+    def __repr__(self) -> str:
+        counts = (
+            f"{len(self.subjects)} subjects, {len(self.specimens)} specimens, {len(self.acquisitions)} acquisitions"
+        )
+        verdict = "audit: ok" if self.audit.ok else f"audit: {len(self.audit.errors)} errors, see study.audit"
+        return f"<Study {self.name!r}: {counts}, {len(self.datasets)} datasets; {verdict}>"
+
+    def _repr_html_(self) -> str:
+        from integrate.model.html import card, matrix
+
+        picture = matrix(self.availability(), row_label="subjects", column_label="datasets")
+        verdict = "audit ok" if self.audit.ok else f"audit: {len(self.audit.errors)} errors"
+        subtitle = (
+            f"{len(self.subjects)} subjects · {len(self.specimens)} specimens · "
+            f"{len(self.acquisitions)} acquisitions · {verdict}"
+        )
+        return card(f"Study · {self.name}", picture, subtitle=subtitle)

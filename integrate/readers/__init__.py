@@ -1,0 +1,1 @@
+"""Open: one file per family of formats, one base class."""

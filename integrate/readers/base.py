@@ -1,0 +1,199 @@
+"""The reader every other one builds on: strict arguments, checked source, noted origin."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from intake.readers.readers import BaseReader
+
+from integrate.errors import CatalogError, DataError, ParameterError, SourceNotFoundError, closest, some
+from integrate.keys import ATTRS
+from integrate.model.provenance import hash_file, record
+
+__all__ = ["Reader"]
+
+#: Sources up to this size are hashed on every load; larger ones are named by size and time, and the record says so.
+HASH_UP_TO_BYTES = 256_000_000
+#: Arguments every reader takes beside its own.
+COMMON: tuple[str, ...] = ("url", "storage_options", "ids", "verify")
+
+
+class Reader(BaseReader):  # type: ignore[misc]
+    """A reader of one kind of file, usable from our catalogs and from plain Intake.
+
+    A subclass says what it returns (`output_instance`) and implements `_open`, whose keyword arguments are the options
+    a catalog may give. Everything else is refused here: Intake would pass a mistyped option on, turn an unknown
+    attribute into a pipeline, and lose metadata on a call.
+
+    Parameters
+    ----------
+    url
+        Location of the file or folder.
+    storage_options
+        For fsspec; only for remote locations.
+    ids
+        Namespace to source id, e.g. ``{"dicom_patient": "0007"}``; noted on what is read.
+    verify
+        ``{"hash": "sha256:…", "bytes": n}`` that the source must have.
+    metadata
+        What the catalog says of the dataset; files are checked against it.
+    options
+        The subclass's own.
+
+    Raises
+    ------
+    ParameterError
+        If an option is unknown.
+    CatalogError
+        If the location still holds a template or an environment variable that is not set.
+    """
+
+    output_instance: ClassVar[str] = "builtins:object"
+    is_folder: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        storage_options: Mapping[str, Any] | None = None,
+        ids: Mapping[str, str] | None = None,
+        verify: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        output_instance: str | None = None,
+        **options: Any,
+    ) -> None:
+        known = self.option_names()
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise ParameterError(
+                f"{type(self).__name__} has no option {unknown[0]!r}; {closest(unknown[0], [*known, *COMMON])}"
+            )
+        if "{" in url or "None/" in url or url == "None":
+            raise CatalogError(f"location {url!r} holds a template without value; give the parameter or data root")
+        given = {"storage_options": storage_options, "ids": ids, "verify": verify}
+        kwargs = {"url": url, **{name: value for name, value in given.items() if value}, **options}
+        super().__init__(metadata=dict(metadata or {}), output_instance=output_instance, **kwargs)
+
+    @abstractmethod
+    def _open(self, path: Path) -> Any:
+        """Return the object; a subclass adds its options as keyword arguments."""
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the options of this reader."""
+        return tuple(name for name in inspect.signature(cls._open).parameters if name not in ("self", "path"))
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Namespace to source id, as the catalog gives them."""
+        return dict(self.kwargs.get("ids") or {})
+
+    def read(self, **options: Any) -> Any:
+        """Return the object, checked against the catalog, with its origin noted and recorded.
+
+        Raises
+        ------
+        ParameterError
+            If an option is unknown.
+        SourceNotFoundError
+            If nothing is at the location.
+        DataError
+            If the content is not what the catalog or the format promises.
+        """
+        if options:
+            return self(**options).read()
+        path = self.local_path()
+        fingerprint = self._verified(path)
+        own = {name: value for name, value in self.kwargs.items() if name in self.option_names()}
+        try:
+            opened = self._open(path, **own)
+        except DataError as error:
+            if entry := self.metadata.get("entry"):
+                error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
+            raise
+        origin = {
+            "catalog": self.metadata.get("catalog", ""),
+            "entry": self.metadata.get("entry", ""),
+            "parameters": self.metadata.get("parameters", {}),
+            "reader": type(self).__name__,
+            "location": path.name,
+            **fingerprint,
+        }
+        record("load", **origin)
+        return self._noted(opened, origin)
+
+    def discover(self, **options: Any) -> Any:
+        """Return the same as `read`: every reader here is lazy."""
+        return self.read(**options)
+
+    def local_path(self) -> Path:
+        """Return the local path of the source.
+
+        Raises
+        ------
+        DataError
+            If the source is remote; copy it or open a local copy.
+        SourceNotFoundError
+            If nothing is there.
+        """
+        url = str(self.kwargs["url"]).removeprefix("file://")
+        if "://" in url:
+            raise DataError(f"{type(self).__name__} reads local files; {url!r} is remote, copy it first")
+        path = Path(url)
+        if not path.exists():
+            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = closest(path.name, beside) if beside else f"the folder {path.parent.name!r} is not there either"
+            raise SourceNotFoundError(f"no {'folder' if self.is_folder else 'file'} at {str(path)!r}; {hint}")
+        if self.is_folder != path.is_dir():
+            found, expected = ("folder", "file") if path.is_dir() else ("file", "folder")
+            raise DataError(f"{path.name!r} is a {found}; {type(self).__name__} expects a {expected}")
+        return path
+
+    def __call__(self, **options: Any) -> Reader:
+        """Return the same reader with other options."""
+        return type(self)(**{**self.kwargs, **options}, metadata=self.metadata, output_instance=self.output_instance)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted(object.__dir__(self))
+
+    def _verified(self, path: Path) -> dict[str, Any]:
+        """Return what identifies the source's bytes, after checking it against ``verify``."""
+        files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files)
+        expected = self.kwargs.get("verify") or {}
+        if "bytes" in expected and size != expected["bytes"]:
+            raise DataError(
+                f"{path.name} has {size:,} bytes, the catalog says {expected['bytes']:,}; one of them changed"
+            )
+        if size > HASH_UP_TO_BYTES and "hash" not in expected:
+            newest = max((file.stat().st_mtime_ns for file in files), default=0)
+            return {"sha256": None, "bytes": size, "changed": newest}
+        digest = hash_file(path)
+        if "hash" in expected and digest != str(expected["hash"]).removeprefix("sha256:"):
+            raise DataError(f"sha256 of {path.name} is {digest[:12]}…, the catalog says {str(expected['hash'])[:19]}…")
+        return {"sha256": digest, "bytes": size}
+
+    def _noted(self, opened: Any, origin: Mapping[str, Any]) -> Any:
+        place = getattr(opened, "uns" if hasattr(opened, "uns") else "attrs", None)
+        if place is not None:
+            notes = dict(place.get(ATTRS) or {})
+            ids = {**notes.get("ids", {}), **self.ids}
+            place[ATTRS] = {**notes, "ids": ids, "origin": dict(origin)}
+        return opened
+
+    def _check_channels(self, names: list[str]) -> None:
+        """Check channel names found in a file against those the catalog declares."""
+        declared = [str(channel["name"]) for channel in self.metadata.get("channels") or []]
+        missing = [name for name in declared if name not in names]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {len(declared)} channels the catalog names are not in the file: {some(missing)}; "
+                f"found {some(names, limit=50)}"
+            )

@@ -1,0 +1,140 @@
+"""Tables of clinical and other variables, read by a codebook that says what each column is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integrate.errors import DataError, closest, some
+from integrate.keys import ATTRS
+from integrate.readers.base import Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Table"]
+
+SEPARATORS: dict[str, str] = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+#: Texts that mean "missing" unless the catalog says otherwise. The clinical words ("unknown") are not among them.
+MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+
+
+class Table(Reader):
+    """Read a CSV, TSV or Parquet table, with ids as text and every declared column checked.
+
+    Returns
+    -------
+    DataFrame. Columns named by ``keys`` are text (leading zeros kept). A column with ``levels`` is categorical in that
+    order, one with ``dtype`` has it, any other is number where every value is one, and text otherwise. Missing is
+    NaN/NA. ``attrs["integrate"]`` holds the codebook and the keys.
+
+    Raises
+    ------
+    DataError
+        Listing every fault at once: a declared column that is absent, a value outside its levels or below its minimum,
+        text in a number column.
+    """
+
+    output_instance = "pandas:DataFrame"
+
+    def _open(
+        self,
+        path: Path,
+        *,
+        keys: Mapping[str, str] | None = None,
+        columns: Mapping[str, Mapping[str, Any]] | None = None,
+        missing: Sequence[str] = MISSING,
+        separator: str | None = None,
+    ) -> pd.DataFrame:
+        raw = read_text_table(path, separator, list(missing))
+        codebook = {str(name): dict(spec or {}) for name, spec in (columns or {}).items()}
+        problems = [
+            f"column {name!r} is declared but not in the table; {closest(name, raw.columns)}"
+            for name in [*(keys or {}), *codebook]
+            if name not in raw
+        ]
+        converted = {}
+        for name in raw.columns:
+            if name in (keys or {}):
+                converted[name], faults = _as_text(raw[name])
+                problems += faults
+            else:
+                converted[name], faults = _convert(raw[name], codebook.get(name, {}))
+                problems += faults
+        if problems:
+            raise DataError(f"{path.name} has {len(problems)} faults:\n  " + "\n  ".join(problems))
+        import pandas as pd
+
+        table = pd.DataFrame(converted, index=raw.index)
+        table.attrs[ATTRS] = {"columns": codebook, "keys": dict(keys or {})}
+        return table
+
+
+def read_text_table(path: Path, separator: str | None, missing: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    if path.suffix in (".parquet", ".pq"):
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+    sep = separator or SEPARATORS.get(path.suffix.lower())
+    if sep is None:
+        raise DataError(f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator=")
+    try:
+        table = pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} is not a readable table: {error}") from error
+    if not table.columns.is_unique or any(name.startswith("Unnamed:") for name in table.columns):
+        raise DataError(f"{path.name} has columns without a name or with the same name; name each once")
+    return table
+
+
+def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Return the column as its codebook says, and what is wrong with it."""
+    import pandas as pd
+
+    name = column.name
+    if "levels" in spec:
+        levels = [str(level) for level in spec["levels"]]
+        outside = sorted(set(column.dropna().astype(str)) - set(levels))
+        faults = [f"column {name!r} has values outside its levels {levels}: {some(outside)}"] if outside else []
+        return pd.Categorical(column, categories=levels, ordered=bool(spec.get("ordered"))), faults
+    dtype = str(spec.get("dtype", ""))
+    if dtype in ("str", "string"):
+        return _as_text(column)
+    if dtype == "bool":
+        return _as_boolean(column)
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = column[numbers.isna() & column.notna()]
+    if len(wrong) and not dtype:
+        return column.astype(object), []
+    faults = [f"column {name!r} should be {dtype or 'number'}, found {some(wrong.unique())}"] if len(wrong) else []
+    if "min" in spec and (numbers < spec["min"]).any():
+        faults.append(f"column {name!r} has values below {spec['min']}: {some(numbers[numbers < spec['min']])}")
+    if "max" in spec and (numbers > spec["max"]).any():
+        faults.append(f"column {name!r} has values above {spec['max']}: {some(numbers[numbers > spec['max']])}")
+    if dtype.startswith(("int", "Int")) and not len(wrong):
+        if (numbers.dropna() % 1 != 0).any():
+            faults.append(f"column {name!r} should be whole numbers, found {some(numbers[numbers % 1 != 0])}")
+        else:
+            numbers = numbers.astype("Int64")
+    return numbers, faults
+
+
+def _as_text(column: pd.Series[Any]) -> tuple[Any, list[str]]:
+    """Return a column as text with missing values missing; numbers that passed through floating point are refused."""
+    if column.dtype.kind == "f" and column.notna().any():
+        return column, [f"column {column.name!r} holds text stored as floating-point numbers; store it as text"]
+    text = column.astype(object)
+    return text.where(column.isna(), text.astype(str)), []
+
+
+def _as_boolean(column: pd.Series[Any]) -> tuple[Any, list[str]]:
+    words = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+    lowered = column.dropna().astype(str).str.strip().str.lower()
+    wrong = sorted(set(lowered) - set(words))
+    faults = [f"column {column.name!r} should be 0/1, true/false or yes/no, found {some(wrong)}"] if wrong else []
+    values = lowered.map(words).astype("boolean")
+    return values.reindex(column.index), faults

@@ -1,0 +1,217 @@
+"""A stranger's catalog is refused with a reason, and nothing it names is run or opened."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from integrate.catalog.document import parse_document
+from integrate.catalog.open import open_catalog
+from integrate.catalog.safety import check_safe
+from integrate.errors import CatalogError, IntegrateError, ParameterError, UnsafeCatalogError
+
+Writer = Callable[[str], Path]
+
+ENTRY = """version: 2
+user_parameters: {params}
+entries:
+  x: {{reader: {reader}, kwargs: {kwargs}, metadata: {metadata}}}
+"""
+
+
+def catalog_text(
+    *,
+    reader: str = "Table",
+    kwargs: str = '{url: "{CATALOG_DIR}/clinical.csv"}',
+    params: str = "{}",
+    metadata: str = "{}",
+) -> str:
+    return ENTRY.format(reader=reader, kwargs=kwargs, params=params, metadata=metadata)
+
+
+ATTACKS = {
+    "a parameter class that imports a module": catalog_text(params="{p: {cls: 'evil_local:X', default: 1}}"),
+    "a reader that is any callable": catalog_text(reader="'os:system'"),
+    "a callable reached through our own module": catalog_text(reader="'integrate.readers.base:hash_file'"),
+    "a prefix of our package": catalog_text(reader="'integrate.evil:X'"),
+    "Intake's generic function": catalog_text(reader="'intake.readers.convert:GenericFunc'"),
+    "Intake's source-code reader": catalog_text(reader="'intake.readers.readers:PythonModule'"),
+    "Intake's pickle reader": catalog_text(reader="'intake.readers.readers:SKLearnModelReader'"),
+    "a function template": catalog_text(kwargs="{url: '{func(os:system)}'}"),
+    "an import template": catalog_text(kwargs="{url: '{import(os:system)}'}"),
+    "a pickle template": catalog_text(kwargs="{url: '{CATALOG_DIR}/a', separator: '{pickle64(Y29z)}'}"),
+    "a secret of the environment": catalog_text(kwargs="{url: 'https://h/{env(AWS_SECRET_ACCESS_KEY)}'}"),
+    "an attribute walk": catalog_text(kwargs="{url: '{CATALOG_DIR.__class__.__mro__}'}"),
+    "an attribute walk with a space": catalog_text(kwargs="{url: '{ CATALOG_DIR.__class__}'}"),
+    "an item walk": catalog_text(kwargs="{url: '{CATALOG_DIR[0]}'}"),
+    "a conversion": catalog_text(kwargs="{url: '{CATALOG_DIR!r}/a'}"),
+    "a format specification": catalog_text(kwargs="{url: '{CATALOG_DIR:>99999999}'}"),
+    "an undeclared name": catalog_text(kwargs="{url: '{CATALOG_DIR}/{subject}'}"),
+    "an absolute path": catalog_text(kwargs="{url: '/etc/passwd'}"),
+    "a way up": catalog_text(kwargs="{url: '{CATALOG_DIR}/../secret.csv'}"),
+    "a chained protocol": catalog_text(kwargs="{url: 'simplecache::reference://x'}"),
+    "a protocol that runs commands": catalog_text(kwargs="{url: 'ssh://host/x'}"),
+    "plain http": catalog_text(kwargs="{url: 'http://host/x'}"),
+    "credentials inside a string": catalog_text(kwargs="{url: 'https://h/{STORAGE_OPTIONS}'}"),
+    "a nested reader that is any callable": catalog_text(
+        reader="AssetTable", kwargs="{url: '{CATALOG_DIR}/assets.csv', item: {reader: 'os:system', url: '<path>'}}"
+    ),
+    "a class key inside arguments": catalog_text(kwargs="{url: '{CATALOG_DIR}/a', o: {cls: 'os:system'}}"),
+    "metadata that Intake would evaluate": catalog_text(metadata="{description: 'data(x)'}"),
+    "a data section": catalog_text() + "data: {d: {datatype: 'os:system', kwargs: {}}}\n",
+    "an argument that is also a parameter": catalog_text(
+        params="{url: {cls: 'integrate.catalog.parameters:Pattern', pattern: x}}"
+    ),
+    "a secret as a data root": catalog_text(
+        params="{r: {cls: 'integrate.catalog.parameters:DataRoot', env: AWS_SECRET_ACCESS_KEY}}"
+    ),
+    "a call as a default": catalog_text(
+        params="{r: {cls: 'integrate.catalog.parameters:Pattern', pattern: x, default: 'func(os:system)'}}"
+    ),
+    "an Intake 1 template": "sources: {x: {driver: csv, args: {urlpath: '{{ shell(\"touch PWNED\") }}'}}}\n",
+    "an Intake 1 plugin": "plugins: {source: [{module: evil_local}]}\nsources: {}\n",
+    "an alias bomb": "a: &a [x]\n"
+    + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 200)}]\n" for i in range(8)),
+    "deep nesting": "version: 2\nentries: " + "[" * 500 + "]" * 500,
+    "a huge file": "version: 2\nentries: {}\n" + "#" * 6_000_000,
+    "an object tag": "version: 2\nentries: !!python/object/apply:os.system ['touch PWNED']\n",
+    "a key twice": "version: 2\nentries: {}\nentries: {x: 1}\n",
+}
+
+#: What the refusal must say, so that an attack is not refused for another, accidental reason.
+REASONS = {
+    "a reader that is any callable": "not a registered reader",
+    "a callable reached through our own module": "not a registered reader",
+    "a prefix of our package": "not a registered reader",
+    "Intake's generic function": "not a registered reader",
+    "Intake's source-code reader": "not a registered reader",
+    "Intake's pickle reader": "not a registered reader",
+    "a nested reader that is any callable": "not a registered reader",
+    "a function template": "calls a function",
+    "an import template": "calls a function",
+    "a pickle template": "calls a function",
+    "a secret of the environment": "calls a function",
+    "an attribute walk": "not a plain parameter name",
+    "an attribute walk with a space": "not a plain parameter name",
+    "an item walk": "not a plain parameter name",
+    "a conversion": "not a plain parameter name",
+    "a format specification": "not a plain parameter name",
+    "a parameter class that imports a module": "is not one of",
+    "an undeclared name": "not a declared parameter",
+    "an absolute path": "must begin with",
+    "a secret as a data root": "must begin with",
+    "a way up": "is not allowed",
+    "a chained protocol": "is not allowed",
+    "a protocol that runs commands": "is not allowed",
+    "plain http": "is not allowed",
+    "credentials inside a string": "may hold credentials",
+    "a class key inside arguments": "may not appear here",
+    "metadata that Intake would evaluate": "Intake would",
+    "an argument that is also a parameter": "Intake would",
+    "a data section": "can name any class",
+    "a call as a default": "may not contain a call",
+    "an Intake 1 template": "Intake 1 catalog",
+    "an Intake 1 plugin": "Intake 1 catalog",
+    "an alias bomb": "aliases",
+    "deep nesting": "aliases",
+    "a huge file": "larger than",
+    "an object tag": "not a YAML file",
+    "a key twice": "not a YAML file",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attack_is_refused_and_nothing_runs(
+    attack: str, write_catalog: Writer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "evil_local.py").write_text(f"open({str(folder / 'PWNED')!r}, 'w')")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(folder)
+    before = set(sys.modules)
+    with pytest.raises(CatalogError, match=REASONS[attack]):
+        open_catalog(write_catalog(ATTACKS[attack]))
+    assert not (folder / "PWNED").exists()
+    assert not {name for name in set(sys.modules) - before if name.startswith(("evil", "intake"))}
+
+
+def test_every_reason_is_told_at_once(write_catalog: Writer) -> None:
+    text = catalog_text(reader="'os:system'", kwargs="{url: '/etc/passwd'}")
+    with pytest.raises(UnsafeCatalogError, match=r"(?s)2 reasons.*os:system.*must begin with"):
+        open_catalog(write_catalog(text))
+
+
+def test_link_out_of_the_folder_is_refused(
+    write_catalog: Writer, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
+    secret.write_text("a\n1\n")
+    (folder / "clinical.csv").unlink()
+    (folder / "clinical.csv").symlink_to(secret)
+    with pytest.raises(UnsafeCatalogError, match="leads outside the catalog's folder"):
+        open_catalog(write_catalog(catalog_text())).load("x")
+
+
+def test_row_of_an_asset_table_cannot_lead_out(write_catalog: Writer, folder: Path, text: str) -> None:
+    (folder / "assets.csv").write_text("acquisition_id,modality,path,source,day\n01,IF,../../etc,x,\n02,IF,/etc,x,\n")
+    catalog = open_catalog(write_catalog(text))
+    for item in ("01", "02"):
+        with pytest.raises(UnsafeCatalogError, match="leads outside"):
+            catalog.load("files", acquisition_id=item)
+
+
+def test_pattern_keeps_a_parameter_inside(write_catalog: Writer) -> None:
+    params = "{s: {cls: 'integrate.catalog.parameters:Pattern', pattern: 'p[0-9]', default: p1}}"
+    catalog = open_catalog(write_catalog(catalog_text(params=params, kwargs="{url: '{CATALOG_DIR}/{s}.csv'}")))
+    with pytest.raises(ParameterError, match="does not match"):
+        catalog.load("x", s="../../etc/passwd")
+
+
+def test_default_data_root_of_a_stranger_is_not_taken(write_catalog: Writer) -> None:
+    params = "{r: {cls: 'integrate.catalog.parameters:DataRoot', default: /etc}}"
+    catalog = open_catalog(write_catalog(catalog_text(params=params, kwargs="{url: '{r}/passwd', separator: ':'}")))
+    with pytest.raises(ParameterError, match="give r="):
+        catalog.load("x")
+
+
+yaml_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=30)
+    | st.sampled_from(["{x}", "{", "func(a)", "os:system"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    entries=st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.fixed_dictionaries(
+            {"reader": st.sampled_from(["Table", "os:system"])},
+            optional={"kwargs": yaml_values, "metadata": yaml_values, "user_parameters": yaml_values},
+        ),
+        max_size=3,
+    ),
+    parameters=yaml_values,
+)
+def test_any_document_opens_or_is_refused_by_us(entries: dict[str, object], parameters: object) -> None:
+    import yaml
+
+    text = yaml.safe_dump({"version": 2, "user_parameters": parameters, "entries": entries})
+    with contextlib.suppress(IntegrateError):
+        check_safe(parse_document(text, where="fuzz.yaml"), where="fuzz.yaml")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_a_catalog_or_is_refused_by_us(text: str) -> None:
+    with contextlib.suppress(CatalogError):
+        parse_document(text, where="fuzz.yaml")
