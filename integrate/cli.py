@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -47,6 +48,11 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     return pairs
 
 
+def _absolute(value: str) -> str:
+    is_path = "/" in value or os.sep in value
+    return str(Path(value).absolute()) if is_path and Path(value).exists() else value
+
+
 @catalog_app.command("ls")
 @_told
 def list_catalog(source: str, settings: Settings = None) -> None:
@@ -85,11 +91,15 @@ def run(
     settings: Settings = None,
     timeout: Annotated[int, typer.Option(help="Seconds a cell may take.")] = 1800,
 ) -> None:
-    """Run a notebook with the given parameters and write one HTML page."""
+    """Run a notebook with the given parameters and write one HTML page.
+
+    The notebook runs in a folder of its own, so a value that names a file or folder here is made absolute first.
+    """
     from integrate.report.run import run_report
 
     target = output or Path(f"{notebook.stem}-report")
-    report = run_report(notebook, target, parameters=_pairs(settings), timeout=timeout)
+    parameters = {name: _absolute(value) for name, value in _pairs(settings).items()}
+    report = run_report(notebook, target, parameters=parameters, timeout=timeout)
     typer.echo(f"report: {report.page}")
 
 

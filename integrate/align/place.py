@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DataError, warn
+from integrate.errors import DataError
 from integrate.keys import ATTRS
 from integrate.model.image import channel_names, image_notes, pixel_size_um
 from integrate.model.study import Study
@@ -27,7 +27,8 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     subject_id
         Our id of the subject.
     datasets
-        Names of datasets to open; by default every image dataset (``level: acquisition``) of the study.
+        Names of datasets to open; by default every dataset of acquisitions. What is not a 2-D image is left out and
+        named in ``attrs["integrate_left_out"]``.
 
     Returns
     -------
@@ -63,9 +64,9 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     if not elements:
         study.rows(names[0], subject_id=subject_id)  # raises with the closest ids when the subject is unknown
         raise DataError(f"subject {subject_id!r} has no 2-D image in {names}; found only {sorted(set(left_out))}")
-    if left_out:
-        warn(f"{sorted(set(left_out))} of subject {subject_id!r} are not 2-D images and were left out")
-    return sd.SpatialData.init_from_elements(elements, attrs={ATTRS: notes})
+    return sd.SpatialData.init_from_elements(
+        elements, attrs={ATTRS: notes, f"{ATTRS}_left_out": sorted(set(left_out))}
+    )
 
 
 def place_image(image: xr.DataArray, *, space: str) -> Any:

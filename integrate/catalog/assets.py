@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from integrate.catalog.entry import Entry, Parameter
+from integrate.catalog.registry import short_name
 from integrate.catalog.safety import is_remote, is_url_key
 from integrate.catalog.templates import fill_row, fill_template
 from integrate.errors import CatalogError, ParameterError, closest, some
@@ -25,6 +26,11 @@ class AssetEntry(Entry):
     (``key``) and how a row is opened (``item``: a reader and its arguments, with ``<column>`` filled from the row and
     locations relative to the table's folder).
     """
+
+    @property
+    def reader_name(self) -> str:
+        """Short name of the reader of one row."""
+        return short_name(str((self._spec["kwargs"].get("item") or {}).get("reader", "")))
 
     @cached_property
     def table(self) -> pd.DataFrame:

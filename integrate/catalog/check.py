@@ -35,7 +35,7 @@ def check_catalog(catalog: Catalog, *, deep: bool = False) -> Audit:
 
     Examples
     --------
-    >>> check_catalog(open_catalog("demo", data_root=demo_folder())).ok  # doctest: +SKIP
+    >>> check_catalog(ig.datasets.toy_catalog(), deep=True).ok
     True
     """
     found = list(_catalog_metadata(catalog))

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from integrate.catalog.registry import known_readers, qualified_reader
+from integrate.catalog.registry import known_readers, qualified_reader, short_name
 from integrate.catalog.safety import confine, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
@@ -132,8 +132,7 @@ class Entry:
     @property
     def reader_name(self) -> str:
         """Short name of the reader."""
-        qualified = str(self._spec["reader"])
-        return next((short for short, full in known_readers().items() if full == qualified), qualified)
+        return short_name(str(self._spec["reader"]))
 
     @property
     def keys(self) -> dict[str, str]:

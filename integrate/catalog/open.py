@@ -31,7 +31,7 @@ ROOT_CLASS = "integrate.catalog.parameters:DataRoot"
 LISTING: tuple[str, ...] = ("modality", "level", "items", "reader", "description")
 
 
-def open_catalog(source: str | os.PathLike[str], **parameters: str) -> Catalog:
+def open_catalog(source: str | os.PathLike[str], **parameters: str | None) -> Catalog:
     """Return the catalog at a path, or a shipped one by name, checked before anything in it is used.
 
     Parameters
@@ -40,7 +40,7 @@ def open_catalog(source: str | os.PathLike[str], **parameters: str) -> Catalog:
         Path of a YAML file, or the name of a catalog that comes with the package (``"demo"``, ``"dcis"``).
     parameters
         Values of catalog-level parameters, e.g. ``data_root="../data"``. A data root given here is a folder that the
-        catalog may read from; without one it may read only from its own folder.
+        catalog may read from; without one it may read only from its own folder. ``None`` is the same as not given.
 
     Returns
     -------
@@ -67,11 +67,22 @@ def open_catalog(source: str | os.PathLike[str], **parameters: str) -> Catalog:
     text = _read_text(path)
     document = parse_document(text, where=path.name)
     check_safe(document, where=path.name)
-    return Catalog(document, path=path)(**parameters)
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return Catalog(document, path=path)(**given)
 
 
 def shipped_catalogs() -> dict[str, Path]:
-    """Return the catalogs that come with the package, by name."""
+    """Return the catalogs that come with the package.
+
+    Returns
+    -------
+    Name to path of the YAML file.
+
+    Examples
+    --------
+    >>> sorted(shipped_catalogs())
+    ['dcis', 'demo']
+    """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "catalogs", package.parent / "catalogs"):  # a wheel; a checkout
         if folder.is_dir():
@@ -84,6 +95,30 @@ class Catalog(Mapping[str, Entry]):
 
     ``catalog[name]`` gives an `Entry`, ``catalog.load(name, ...)`` opens it, ``catalog(subject="P01")`` sets a
     catalog-level parameter for all entries and returns a new catalog.
+
+    Parameters
+    ----------
+    document
+        The complete, checked catalog dictionary.
+    path
+        The YAML file it came from.
+    values
+        Catalog-level parameters set so far.
+
+    Returns
+    -------
+    A mapping from dataset name to `Entry`.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        On ``catalog[name]`` for an unknown name; the closest names are given.
+
+    Examples
+    --------
+    >>> catalog = ig.datasets.toy_catalog()
+    >>> catalog.load("fields", field="f4_P03").shape
+    (2, 64, 64)
     """
 
     def __init__(self, document: Mapping[str, Any], *, path: Path, values: Mapping[str, str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-__all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader"]
+__all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_name"]
 
 #: Our readers: the short name people write, and the class Intake imports.
 READERS: dict[str, str] = {
@@ -52,3 +52,14 @@ def qualified_reader(name: str) -> str | None:
     """
     readers = known_readers()
     return readers.get(name) or (name if name in readers.values() else None)
+
+
+def short_name(qualified: str) -> str:
+    """Return the short name of a registered reader, or the name unchanged when it has none.
+
+    Examples
+    --------
+    >>> short_name("integrate.readers.table:Table")
+    'Table'
+    """
+    return next((short for short, full in known_readers().items() if full == qualified), qualified)

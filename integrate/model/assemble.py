@@ -38,6 +38,12 @@ def open_study(catalog: Any) -> Study:
         If a rule is malformed or makes two source ids one.
     CatalogError
         If the ``study`` section refers to datasets, columns or namespaces that are not there.
+
+    Examples
+    --------
+    >>> study = open_study(ig.datasets.toy_catalog())
+    >>> int(study.availability().loc["P02", "fields"])
+    2
     """
     declared = dict(catalog.metadata.get("study") or {})
     rules = parse_rules(declared.get("identifiers") or {})

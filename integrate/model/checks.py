@@ -138,7 +138,8 @@ def _missing_by_group(study: Study) -> Iterator[Finding]:
 
 def _unknown_pixel_size(study: Study) -> Iterator[Finding]:
     for name, entry in study.datasets.items():
-        if dict(entry.metadata.get("units") or {}).get("length") == "[pix]":
+        space = dict(entry.metadata.get("coordinate_system") or {})
+        if dict(entry.metadata.get("units") or {}).get("length") == "[pix]" and "pixel_size_um" not in space:
             yield Finding(
                 "note",
                 "pixel size unknown",

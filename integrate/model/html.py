@@ -7,7 +7,6 @@ markup by accident: joining or slicing an `Html` gives plain text again.
 from __future__ import annotations
 
 import html
-import math
 import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from integrate.errors import ParameterError, some
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 __all__ = ["Html", "badge", "card", "escape", "matrix", "rows", "table"]
@@ -45,7 +45,7 @@ border:1px solid var(--bd);border-radius:8px;padding:11px 14px;margin:8px 0;max-
 .ig caption{caption-side:top;text-align:left;color:var(--mu);padding:0 0 4px}
 .ig th,.ig td{padding:3px 9px 3px 0;border:0;border-bottom:1px solid var(--bd);text-align:left;\
 vertical-align:top;background:none;white-space:normal;max-width:520px;overflow-wrap:anywhere;unicode-bidi:isolate}
-.ig thead th{color:var(--mu);font-weight:500;overflow-wrap:normal}.ig tbody th{font-weight:500}
+.ig thead th{color:var(--mu);font-weight:500;overflow-wrap:normal}.ig tbody th{font-weight:500;overflow-wrap:normal}
 .ig td.n,.ig th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.ig td.na{color:var(--mu)}
 .ig .b{display:inline-block;border-radius:9px;padding:0 8px;font-size:11px;line-height:17px;white-space:nowrap;\
 border:1px solid var(--bd);background:var(--b2)}
@@ -53,8 +53,8 @@ border:1px solid var(--bd);background:var(--b2)}
 .ig .b.bad{color:var(--bad);border-color:var(--bad)}
 .ig svg{max-width:100%;height:auto;display:block}.ig text{font:11px system-ui,sans-serif;fill:var(--fg)}
 .ig text.mu{fill:var(--mu)}.ig text.k{fill:var(--on);font-weight:600;text-anchor:middle}.ig text.e{text-anchor:end}
-.ig .l0{fill:var(--no)}.ig .l1{fill:var(--ac);fill-opacity:.5}.ig .l2{fill:var(--ac);fill-opacity:.8}
-.ig .l3{fill:var(--ac)}.ig .lx{fill:none;stroke:var(--mu);stroke-dasharray:2 2}
+.ig path{fill:none;stroke:var(--ac)}.ig .l0{stroke:var(--no)}.ig .l1{stroke-opacity:.5}.ig .l2{stroke-opacity:.8}
+.ig .lx{stroke:var(--mu);stroke-width:1;stroke-dasharray:2 2}
 @media print{.ig{break-inside:avoid}}
 </style>"""
 
@@ -92,6 +92,10 @@ def badge(text: object, kind: str = "plain") -> Html:
         What the label says; say it in words, the colour only repeats it.
     kind
         ``"ok"``, ``"warn"``, ``"bad"`` or ``"plain"``.
+
+    Returns
+    -------
+    Html.
 
     Raises
     ------
@@ -170,6 +174,12 @@ def table(frame: pd.DataFrame, *, max_rows: int = 12, caption: object = "") -> H
     Returns
     -------
     Html; numbers have 4 significant digits, missing values are an en dash, long texts end in an ellipsis.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> "and 88 more rows" in table(pd.DataFrame({"x": range(100)}))
+    True
     """
     part = frame.iloc[:max_rows, :MAX_COLUMNS]
     limit = max(40, 900 // (part.shape[1] + 1))
@@ -203,6 +213,13 @@ def matrix(counts: pd.DataFrame, *, row_label: str, column_label: str, max_rows:
     Returns
     -------
     Html, one SVG under 50 kB whatever the number of rows; how many rows have each column is written out as text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> counts = pd.DataFrame({"ct": [1, 0], "rna": [1, 2]}, index=["P01", "P02"])
+    >>> "2 subjects by 2 datasets: ct 1, rna 2" in matrix(counts, row_label="subjects", column_label="datasets")
+    True
     """
     shown = counts.iloc[:, :40].astype(float)
     if shown.empty:
@@ -230,13 +247,15 @@ def _grid(
     left = 14 + round(6.3 * max(len(label) for label in labels))
     top = 16 + round(4.6 * max(len(name) for name in names))
     width, height = 30, 17
-    shades, numbers = _Shades(), []
-    for i, values in enumerate(counts.to_numpy()):
-        for j, value in enumerate(values):
-            x, y = left + j * width, top + i * height
-            shades.add(_level(value), x, y, width - 2, height - 2)
+    shades, numbers = _Shades(width - 2), []
+    for i, (values, levels) in enumerate(zip(counts.to_numpy(), _shade_levels(counts), strict=True)):
+        y, digits = top + i * height, []
+        for j, (value, level) in enumerate(zip(values, levels, strict=True)):
+            x = left + j * width
+            shades.add(level, _box(x, y, width - 2, height - 2) if level < 0 else f"M{x + 14} {y}v{height - 2}")
             if value > 1:
-                numbers.append(f'<text class="k" x="{x + width // 2 - 1}" y="{y + 12}">{value:.0f}</text>')
+                digits.append((x + 14, f"{value:.0f}"))
+        numbers += _row_of_numbers(digits, y + 12)
     bottom = top + len(labels) * height
     sides = [
         f'<text class="e" x="{left - 7}" y="{top + i * height + 12}">{escape(t)}</text>' for i, t in enumerate(labels)
@@ -260,7 +279,7 @@ def _strips(
     """Draw one strip per column over all rows, equal neighbours merged; so many rows stay a small picture."""
     import numpy as np
 
-    levels = np.vectorize(_level)(counts.to_numpy())
+    levels = _shade_levels(counts)
     levels = levels[np.lexsort(-levels.T[::-1])]
     step = 1
     if int((np.diff(levels, axis=0) != 0).sum()) > MAX_RUNS:
@@ -268,17 +287,13 @@ def _strips(
         step = -(-len(levels) * len(names) // MAX_RUNS)
         levels = levels[step // 2 :: step]
     left, top, width, height = 14 + round(6.3 * max(len(name) for name in names)), 4, 560, 17
-    scale, shades = width / len(levels), _Shades()
+    scale, shades = width / len(levels), _Shades(height - 3)
     for j in range(len(names)):
         ends = np.flatnonzero(np.diff(levels[:, j], append=-9)) + 1
         for start, end in zip((0, *ends[:-1]), ends, strict=True):
-            shades.add(
-                int(levels[start, j]),
-                round(left + start * scale, 1),
-                top + j * height,
-                round((end - start) * scale, 1),
-                height - 3,
-            )
+            x, y, run, level = round(left + start * scale, 1), top + j * height, end - start, int(levels[start, j])
+            run = round(run * scale, 1)
+            shades.add(level, _box(x, y, run, height - 3) if level < 0 else f"M{x} {y + 7}h{run}")
     sides = [
         f'<text class="e" x="{left - 7}" y="{top + j * height + 11}">{escape(name)}</text>'
         f'<text class="mu" x="{left + width + 8}" y="{top + j * height + 11}">{total} of {len(counts)}</text>'
@@ -291,25 +306,40 @@ def _strips(
 
 
 class _Shades:
-    """Rectangles collected per shade, so that a picture needs one SVG path for each."""
+    """Marks collected per shade, so that a picture needs one SVG path for each; a thick line is a short rectangle."""
 
-    def __init__(self) -> None:
+    def __init__(self, thickness: int) -> None:
+        self._thickness = thickness
         self._marks: dict[int, list[str]] = {}
 
-    def add(self, level: int, x: float, y: float, width: float, height: float) -> None:
-        self._marks.setdefault(level, []).append(f"M{x} {y}h{width}v{height}h-{width}z")
+    def add(self, level: int, mark: str) -> None:
+        self._marks.setdefault(level, []).append(mark)
 
     def paths(self) -> list[str]:
-        names = {-1: "x"}
         return [
-            f'<path class="l{names.get(level, level)}" d="{"".join(self._marks[level])}"/>'
-            for level in sorted(self._marks)
+            f'<path class="l{level if level >= 0 else "x"}" stroke-width="{self._thickness}" d="{"".join(marks)}"/>'
+            for level, marks in sorted(self._marks.items())
         ]
 
 
-def _level(value: float) -> int:
+def _box(x: float, y: float, width: float, height: float) -> str:
+    return f"M{x} {y}h{width}v{height}h-{width}z"
+
+
+def _row_of_numbers(numbers: Sequence[tuple[int, str]], y: int) -> list[str]:
+    """Write the one-digit numbers of a row as one text with a place for each glyph, longer ones one by one."""
+    short = [(x, text) for x, text in numbers if len(text) == 1]
+    groups = [(" ".join(str(x) for x, _ in short), "".join(text for _, text in short))] if short else []
+    groups += [(str(x), text) for x, text in numbers if len(text) > 1]
+    return [f'<text class="k" x="{places}" y="{y}">{text}</text>' for places, text in groups]
+
+
+def _shade_levels(counts: pd.DataFrame) -> np.ndarray:
     """Return 0 for none, up to 3 for three or more, -1 for a missing count."""
-    return -1 if value != value else min(3, math.ceil(max(value, 0)))
+    import numpy as np
+
+    values = counts.to_numpy()
+    return np.where(np.isnan(values), -1, np.clip(np.ceil(np.nan_to_num(values)), 0, 3)).astype(int)
 
 
 def _framed(head: str, lines: str, caption: object) -> Html:

@@ -68,6 +68,16 @@ class Study:
         The ``study`` section of the catalog.
     findings
         What was noticed while the tables were built; part of the audit.
+
+    Returns
+    -------
+    A study; `open_study` makes one from a catalog.
+
+    Examples
+    --------
+    >>> study = ig.datasets.toy_study()
+    >>> study.load("fields", acquisition_id="f3").attrs["integrate"]["ids"]["subject_id"]
+    'P02'
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""Tell: pages that can be run again."""
