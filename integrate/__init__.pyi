@@ -1,14 +1,26 @@
 from . import datasets as datasets
 from . import errors as errors
+from .align.place import load_subject as load_subject
 from .analyse.associate import associate as associate
 from .catalog.check import check_catalog as check_catalog
 from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
 from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
+from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.positive import mark_positive as mark_positive
+from .features.shape import Shape as Shape
+from .features.stack import stack_cells as stack_cells
 from .join.cohort import Cohort as Cohort
+from .join.store import read_cohort as read_cohort
 from .join.link import link as link
+from .join.reduce import Composition as Composition
+from .join.reduce import Fraction as Fraction
+from .join.reduce import Mean as Mean
+from .join.reduce import Median as Median
+from .join.reduce import Quantile as Quantile
+from .join.reduce import Steps as Steps
 from .model.assemble import open_study as open_study
 from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
@@ -18,5 +30,8 @@ from .report.run import run_report as run_report
 from .view.figures import plot_association as plot_association
 from .view.figures import plot_availability as plot_availability
 from .view.figures import plot_cells as plot_cells
+from .view.figures import plot_heatmap as plot_heatmap
+from .view.figures import plot_scatter as plot_scatter
+from .view.figures import plot_volcano as plot_volcano
 
 __version__: str

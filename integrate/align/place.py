@@ -64,9 +64,7 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     if not elements:
         study.rows(names[0], subject_id=subject_id)  # raises with the closest ids when the subject is unknown
         raise DataError(f"subject {subject_id!r} has no 2-D image in {names}; found only {sorted(set(left_out))}")
-    return sd.SpatialData.init_from_elements(
-        elements, attrs={ATTRS: notes, f"{ATTRS}_left_out": sorted(set(left_out))}
-    )
+    return sd.SpatialData.init_from_elements(elements, attrs={ATTRS: notes, f"{ATTRS}_left_out": sorted(set(left_out))})
 
 
 def place_image(image: xr.DataArray, *, space: str) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID, VISIT
 from integrate.model.audit import Finding, listed, named
-from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, identifier_table, parse_rules
+from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Study
 
 if TYPE_CHECKING:
@@ -78,35 +78,38 @@ class _Part:
         ids, self.identifiers = self._resolve(sources, rules)
         self.sample_map = self._map(rows, ids)
 
-    def _rows(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Return one row per observation, and the source ids of each namespace."""
+    def _rows(self) -> tuple[pd.DataFrame, list[tuple[str, Any]]]:
+        """Return one row per observation, and the source ids with the namespace of each column that holds some."""
         if not self.entry.keys:
             items = self.entry.items()
-            return items, {c.removeprefix("id:"): items[c] for c in items if c.startswith("id:")}
+            return items, [(c.removeprefix("id:"), items[c]) for c in items if c.startswith("id:")]
         loaded = self.entry.load()
         frame = loaded.obs if hasattr(loaded, "obs") else loaded
-        sources = {}
+        sources = []
         for column, namespace in self.entry.keys.items():
             if column == "obs_names":
-                sources[namespace] = frame.index.to_series().astype(str)
+                sources.append((namespace, frame.index.to_series()))
             elif column in frame:
-                sources[namespace] = frame[column]
+                sources.append((namespace, frame[column]))
             else:
                 raise CatalogError(f"{self.name}.keys: no column {column!r}; {closest(column, frame.columns)}")
         if not hasattr(loaded, "obs"):
             self.table = frame
         return frame, sources
 
-    def _resolve(self, sources: Mapping[str, Any], rules: Mapping[str, IdRule]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _resolve(
+        self, sources: Sequence[tuple[str, Any]], rules: Mapping[str, IdRule]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
-        index = next(iter(sources.values())).index
+        index = sources[0][1].index
         ids = pd.DataFrame(index=index, columns=list(ID_COLUMNS), dtype=object)
         traced = []
-        for namespace, values in sources.items():
+        for namespace, spelled in sources:
             if namespace not in rules:
                 raise CatalogError(f"{self.name}: no rule for namespace {namespace!r}; {closest(namespace, rules)}")
-            trace = identifier_table(rules[namespace], values.dropna().astype(str), source=self.name)
+            values = spelled.astype(object).map(id_text, na_action="ignore")
+            trace = identifier_table(rules[namespace], values.dropna(), source=self.name)
             traced.append(trace)
             self._note_unread(trace, values, namespace)
             resolved = trace.dropna(subset=["entity_id"])
@@ -272,7 +275,7 @@ def _describe_subjects(
 
 
 def _subject_variables(table: pd.DataFrame, entry: Any) -> list[str]:
-    by_column = {name: spec.get("level") for name, spec in entry.columns.items()}
+    by_column = {name: spec["level"] for name, spec in entry.columns.items() if spec.get("level")}
     whole = entry.level == "subject"
     skipped = {*ID_COLUMNS, *entry.keys}
     return [c for c in table.columns if c not in skipped and by_column.get(c, "subject" if whole else "") == "subject"]

@@ -44,11 +44,12 @@ def _unknown_subjects(study: Study) -> Iterator[Finding]:
 
 
 def _duplicated_ids(study: Study) -> Iterator[Finding]:
-    for name, table in study.tables.items():
-        key = LEVELS.get(study.dataset(name).level, "")
-        if key not in table:
+    for name, entry in study.datasets.items():
+        rows = study.sample_map[study.sample_map["assay"] == name]
+        key = LEVELS.get(entry.level, "")
+        if key not in rows or (rows["item"].fillna("") != "").any():  # several items may show one acquisition
             continue
-        values = table[key].dropna()
+        values = rows[key].dropna()
         repeated = values[values.duplicated()].unique()
         if len(repeated):
             yield Finding(
@@ -56,7 +57,7 @@ def _duplicated_ids(study: Study) -> Iterator[Finding]:
                 "duplicated id",
                 name,
                 f"{len(repeated)} {key} appear in more than one row: {named(repeated)}; this table has one row per "
-                f"{study.dataset(name).level}",
+                f"{entry.level}",
                 listed(repeated),
             )
 

@@ -13,7 +13,7 @@ from integrate.keys import ID_COLUMNS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["IDENTIFIER_COLUMNS", "IdRule", "identifier_table", "parse_rules"]
+__all__ = ["IDENTIFIER_COLUMNS", "IdRule", "id_text", "identifier_table", "parse_rules"]
 
 IDENTIFIER_COLUMNS: tuple[str, ...] = ("namespace", "source_id", "entity", "entity_id", "rule", "source")
 
@@ -59,17 +59,46 @@ class IdRule:
         for column, template in self.ids.items():
             if column not in ID_COLUMNS:
                 raise IdentityError(f"rule {self.namespace!r}: no id named {column!r}; {closest(column, ID_COLUMNS)}")
-            groups = [int(number) for number in re.findall(r"\\(\d+)", template)]
-            if any(number > compiled.groups for number in groups):
+            if any(not escaped.isdigit() for escaped in re.findall(r"\\(.?)", template)):
+                raise IdentityError(f"rule {self.namespace!r}: {template!r} is not plain; write groups as \\1, \\2 …")
+            if any(number > compiled.groups for number in _groups(template)):
                 raise IdentityError(
                     f"rule {self.namespace!r}: {template!r} refers to a group that {self.pattern!r} does not have"
                 )
         object.__setattr__(self, "_compiled", compiled)
 
     def resolve(self, source_id: str) -> dict[str, str] | None:
-        """Return our ids for one source id, or ``None`` when the pattern does not match all of it."""
+        """Return our ids for one source id, or ``None`` when the pattern does not match all of it.
+
+        A template that refers to an optional part the source id does not have gives no id.
+        """
         match = self._compiled.fullmatch(source_id)
-        return None if match is None else {column: match.expand(template) for column, template in self.ids.items()}
+        if match is None:
+            return None
+        ids = {
+            column: match.expand(template)
+            for column, template in self.ids.items()
+            if all(match[number] is not None for number in _groups(template))
+        }
+        return ids or None
+
+
+def _groups(template: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\\(\d+)", template)]
+
+
+def id_text(value: object) -> str:
+    """Return an id as text; a whole number that missing neighbours turned into 7.0 is '7'.
+
+    Examples
+    --------
+    >>> id_text(7.0), id_text("007")
+    ('7', '007')
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    integral = getattr(value, "is_integer", None)
+    return str(int(value)) if integral is not None and integral() else str(value)  # type: ignore[call-overload]
 
 
 def parse_rules(declared: Mapping[str, Mapping[str, Any]]) -> dict[str, IdRule]:

@@ -43,7 +43,7 @@ class Dataset(Protocol):
         """Open one item."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tables have no single truth value to compare by
 class Study:
     """Who has what: one table per kind of thing, joined by ids, and the way to open each dataset.
 
@@ -145,7 +145,9 @@ class Study:
             if column not in ID_COLUMNS:
                 raise ParameterError(f"{column!r} is not an id; {closest(column, ID_COLUMNS)}")
             if str(value) not in set(rows[column].dropna()):
-                raise ParameterError(f"{name!r} has no {column} {value!r}; {closest(value, rows[column].dropna())}")
+                raise ParameterError(
+                    f"{name!r} has no {column} {value!r}; {closest(value, rows[column].dropna().unique())}"
+                )
             rows = rows[rows[column] == str(value)]
         return rows
 

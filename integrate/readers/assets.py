@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integrate.errors import DataError, closest
 from integrate.readers.base import Reader
-from integrate.readers.table import read_text_table
+from integrate.readers.table import as_text, read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,11 @@ class AssetTable(Reader):
     -------
     DataFrame, every column text, missing cells missing. Plain Intake gives this table too, restricted to the rows
     that ``where`` selects.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table, or has no column that ``where`` names.
     """
 
     output_instance = "pandas:DataFrame"
@@ -35,6 +41,15 @@ class AssetTable(Reader):
         item: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         table = read_text_table(path, None, [""])
+        problems = []
+        for name in table.columns:
+            table[name], faults = as_text(table[name])
+            problems += faults
+        if problems:
+            raise DataError(f"{path.name} has {len(problems)} faults:\n  " + "\n  ".join(problems))
         for column, value in (where or {}).items():
-            table = table[table[column].isin(value if isinstance(value, list) else [value])]
+            if column not in table:
+                raise DataError(f"{path.name} has no column {column!r} to select rows by; {closest(column, table)}")
+            wanted = [str(one) for one in (value if isinstance(value, list) else [value])]
+            table = table[table[column].isin(wanted)]
         return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ class Reader(BaseReader):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        url: str,
+        url: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
         ids: Mapping[str, str] | None = None,
         verify: Mapping[str, Any] | None = None,
@@ -67,6 +68,7 @@ class Reader(BaseReader):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         known = self.option_names()
+        url = os.fspath(url)
         unknown = [name for name in options if name not in known]
         if unknown:
             raise ParameterError(

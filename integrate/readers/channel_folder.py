@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, SourceNotFoundError, some
 from integrate.model.image import make_image
 from integrate.readers.base import Reader
-from integrate.readers.tiff import lazy_page
+from integrate.readers.tiff import check_pixel_size, lazy_page
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,14 +24,17 @@ class ChannelFolder(Reader):
     -------
     DataArray ``(c, y, x)``, Dask-backed, one chunk per channel, in the order the catalog names the channels (or
     alphabetical). The pixel size is what the catalog says; these files do not carry one, and without it coordinates
-    are in pixels.
+    are in pixels. Channels that are in the folder and not named are listed in ``attrs["integrate"]["left_out"]``.
 
     Raises
     ------
     SourceNotFoundError
         If the folder or a channel the catalog names is absent.
     DataError
-        If a file is truncated, not a TIFF, has more than one page, or differs in shape or type from the others.
+        If a file is truncated, not a TIFF, has more than one page, or differs in shape or type from the others; if two
+        files have the name of one channel.
+    ParameterError
+        If the pixel size is not two positive numbers.
     """
 
     output_instance = "xarray:DataArray"
@@ -42,8 +45,9 @@ class ChannelFolder(Reader):
     ) -> xr.DataArray:
         import dask.array as da
 
+        size = check_pixel_size(pixel_size_um)
         declared = channels or [str(channel["name"]) for channel in self.metadata.get("channels") or []]
-        files = _channel_files(path, declared)
+        files, left_out = _channel_files(path, declared)
         pages = {name: lazy_page(file) for name, file in files.items()}
         kinds: dict[Any, list[str]] = {}
         for name, page in pages.items():
@@ -51,12 +55,18 @@ class ChannelFolder(Reader):
         if len(kinds) > 1:
             found = "; ".join(f"{shape} {dtype}: {some(names)}" for (shape, dtype), names in kinds.items())
             raise DataError(f"channels of {path.name} differ in shape or type: {found}")
-        size = None if pixel_size_um is None else (float(pixel_size_um[0]), float(pixel_size_um[1]))
-        return make_image(da.stack(list(pages.values())), channels=list(files), pixel_size_um=size)
+        return make_image(da.stack(list(pages.values())), channels=list(files), pixel_size_um=size, left_out=left_out)
 
 
-def _channel_files(folder: Path, declared: Sequence[str]) -> dict[str, Path]:
-    found = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".tif", ".tiff")}
+def _channel_files(folder: Path, declared: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """Return the files to read by channel, and the channels that are there and not wanted."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() not in (".tif", ".tiff") or file.name.startswith("."):  # "._CD3.tif" is a Mac's shadow
+            continue
+        if file.stem in found:
+            raise DataError(f"{found[file.stem].name!r} and {file.name!r} are the same channel; keep one of them")
+        found[file.stem] = file
     if not found:
         raise SourceNotFoundError(f"no TIFF file in folder {folder.name!r}; expected one per channel")
     missing = [name for name in declared if name not in found]
@@ -65,4 +75,5 @@ def _channel_files(folder: Path, declared: Sequence[str]) -> dict[str, Path]:
             f"{len(missing)} of {len(declared)} channels are not in folder {folder.name!r}: {some(missing)}; "
             f"{len(found)} files found"
         )
-    return {name: found[name] for name in declared} if declared else found
+    wanted = {name: found[name] for name in declared} if declared else found
+    return wanted, [name for name in found if name not in wanted]

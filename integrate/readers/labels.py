@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from integrate.errors import DataError
 from integrate.model.image import make_labels
 from integrate.readers.base import Reader
-from integrate.readers.tiff import lazy_level, open_tiff
+from integrate.readers.tiff import check_pixel_size, lazy_level, open_tiff, series_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,15 +27,18 @@ class Labels(Reader):
     Raises
     ------
     DataError
-        If the file is truncated, not a TIFF, not 2-D, or not of an integer type.
+        If the file is truncated, not a TIFF, not one 2-D plane, or not of an integer type.
+    ParameterError
+        If the pixel size is not two positive numbers.
     """
 
     output_instance = "xarray:DataArray"
 
     def _open(self, path: Path, *, pixel_size_um: Sequence[float] | None = None) -> xr.DataArray:
+        size = check_pixel_size(pixel_size_um)
         with open_tiff(path) as tiff:
-            shape, dtype = tiff.series[0].shape, tiff.series[0].dtype
-        if len(shape) != 2 or dtype.kind not in "iu":
-            raise DataError(f"{path.name} holds {dtype} of shape {shape}; a label image is 2-D and integer")
-        size = None if pixel_size_um is None else (float(pixel_size_um[0]), float(pixel_size_um[1]))
+            stage = series_of(tiff, path)
+            found = " and ".join(f"{one.dtype} of shape {one.shape}" for one in tiff.series)
+            if len(tiff.series) > 1 or len(stage.shape) != 2 or stage.dtype.kind not in "iu":
+                raise DataError(f"{path.name} holds {found}; a label image is one 2-D plane of integers")
         return make_labels(lazy_level(path), pixel_size_um=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -48,34 +49,38 @@ class OmeTiff(Reader):
     output_instance = "xarray:DataArray"
 
     def _open(self, path: Path, *, level: int = 0, series: int = 0) -> xr.DataArray:
+        data = lazy_level(path, series=series, level=level)
         with open_tiff(path) as tiff:
             if not tiff.is_ome or not tiff.ome_metadata:
                 raise DataError(f"{path.name} is a TIFF without OME-XML; name its reader, or convert it")
             xml, axes = tiff.ome_metadata, str(tiff.series[series].axes)
             levels = [tuple(stage.shape) for stage in tiff.series[series].levels]
-        pixels = _pixels_element(xml, path)
-        data = _as_cyx(lazy_level(path, series=series, level=level), axes, path)
-        names = _channel_names(pixels, data.shape[0])
+            count = len(tiff.series)
+        pixels = _pixels_element(xml, path, series, count)
+        image = _as_cyx(data, axes, path)
+        names = _channel_names(pixels, image.shape[0])
         self._check_channels(names)
         size = _pixel_size_um(pixels)
         if size is not None:
             rows, columns = axes.index("Y"), axes.index("X")
             full, read = levels[0], levels[level]
             size = (size[0] * full[rows] / read[rows], size[1] * full[columns] / read[columns])
-        return make_image(
-            data, channels=names, pixel_size_um=size, levels=[list(shape) for shape in levels], level=level
-        )
+        shapes = [list(shape) for shape in levels]
+        return make_image(image, channels=names, pixel_size_um=size, levels=shapes, level=level)
 
 
-def _pixels_element(xml: str, path: Path) -> Any:
+def _pixels_element(xml: str, path: Path, series: int, count: int) -> Any:
+    """Return the description of one series; the images of the XML and the series of the file are in the same order."""
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
         raise DataError(f"the OME-XML of {path.name} is damaged: {error}") from error
-    pixels = root.find(".//{*}Pixels")
-    if pixels is None:
-        raise DataError(f"the OME-XML of {path.name} describes no pixels")
-    return pixels
+    described = root.findall(".//{*}Image/{*}Pixels")
+    if len(described) != count:
+        raise DataError(
+            f"the OME-XML of {path.name} describes {len(described)} images, the file has {count}; save it again"
+        )
+    return described[series]
 
 
 def _as_cyx(data: Any, axes: str, path: Path) -> Any:
@@ -99,8 +104,8 @@ def _channel_names(pixels: Any, count: int) -> list[str]:
     declared = pixels.findall("{*}Channel")
     names = [channel.get("Name") for channel in declared]
     samples = [int(channel.get("SamplesPerPixel", 1)) for channel in declared]
-    if samples == [3] and count == 3:
-        return ["red", "green", "blue"]
+    if samples == [count] and count in (3, 4):
+        return ["red", "green", "blue", "alpha"][:count]
     if len(names) == count and all(names) and len(set(names)) == count:
         return [str(name) for name in names]
     warn(f"{count} channels without usable names in the OME-XML (found {names}); they are called channel_0 …")
@@ -110,8 +115,12 @@ def _channel_names(pixels: Any, count: int) -> list[str]:
 def _pixel_size_um(pixels: Any) -> tuple[float, float] | None:
     sizes = []
     for axis in "YX":
-        value, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        if value is None or unit not in MICROMETRES or float(value) <= 0:
+        text, unit = pixels.get(f"PhysicalSize{axis}", ""), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        try:
+            value = float(text)
+        except ValueError:
             return None
-        sizes.append(float(value) * MICROMETRES[unit])
+        if unit not in MICROMETRES or not 0 < value < math.inf:
+            return None
+        sizes.append(value * MICROMETRES[unit])
     return sizes[0], sizes[1]

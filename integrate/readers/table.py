@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ class Table(Reader):
     Returns
     -------
     DataFrame. Columns named by ``keys`` are text (leading zeros kept). A column with ``levels`` is categorical in that
-    order, one with ``dtype`` has it, any other is number where every value is one, and text otherwise. Missing is
-    NaN/NA. ``attrs["integrate"]`` holds the codebook and the keys.
+    order, one with ``dtype`` has it; any other is number where every value is one and none has a spare leading zero,
+    and text otherwise. Missing is NaN/NA. ``attrs["integrate"]`` holds the codebook and the keys.
 
     Raises
     ------
@@ -47,7 +48,7 @@ class Table(Reader):
         missing: Sequence[str] = MISSING,
         separator: str | None = None,
     ) -> pd.DataFrame:
-        raw = read_text_table(path, separator, list(missing))
+        raw = read_text_table(path, separator, missing)
         codebook = {str(name): dict(spec or {}) for name, spec in (columns or {}).items()}
         problems = [
             f"column {name!r} is declared but not in the table; {closest(name, raw.columns)}"
@@ -57,7 +58,7 @@ class Table(Reader):
         converted = {}
         for name in raw.columns:
             if name in (keys or {}):
-                converted[name], faults = _as_text(raw[name])
+                converted[name], faults = as_text(raw[name])
                 problems += faults
             else:
                 converted[name], faults = _convert(raw[name], codebook.get(name, {}))
@@ -71,24 +72,55 @@ class Table(Reader):
         return table
 
 
-def read_text_table(path: Path, separator: str | None, missing: list[str]) -> pd.DataFrame:
+def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -> pd.DataFrame:
+    """Return a table as its file holds it: text for CSV and TSV, stored types for Parquet.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, truncated or not a table, a row has more or fewer fields than there are columns, or two
+        columns have one name.
+    """
     import pandas as pd
 
     if path.suffix in (".parquet", ".pq"):
         try:
-            return pd.read_parquet(path)
+            table = pd.read_parquet(path)
         except (OSError, ValueError) as error:
             raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+        return table if table.index.names == [None] else table.reset_index()
     sep = separator or SEPARATORS.get(path.suffix.lower())
-    if sep is None:
-        raise DataError(f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator=")
+    if sep is None or len(sep) != 1:
+        raise DataError(
+            f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator= (one sign)"
+        )
+    header = next(_rows(path, sep), [])
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated or "" in header:  # pandas would invent "age.1" and "Unnamed: 3"
+        raise DataError(f"{path.name} has columns without a name or with the same name {repeated}; name each once")
     try:
-        table = pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8-sig")
+        table = pd.read_csv(
+            path, sep=sep, dtype=str, keep_default_na=False, na_values=list(missing), encoding="utf-8-sig"
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not a readable table: {error}") from error
-    if not table.columns.is_unique or any(name.startswith("Unnamed:") for name in table.columns):
-        raise DataError(f"{path.name} has columns without a name or with the same name; name each once")
+    ragged = not isinstance(table.index, pd.RangeIndex)  # a field too many: pandas takes the first as row names
+    if ragged or (len(table) and table.iloc[:, -1].isna().any()):  # or too few: pandas fills with missing
+        for number, row in enumerate(_rows(path, sep), start=1):
+            if row and len(row) != len(header):
+                raise DataError(
+                    f"row {number} of {path.name} has {len(row)} fields, the header {len(header)}; the file is cut off "
+                    "or a text with the separator is not quoted"
+                )
     return table
+
+
+def _rows(path: Path, separator: str) -> Iterator[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        try:
+            yield from csv.reader(stream, delimiter=separator)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{path.name} is not a readable table: {error}") from error
 
 
 def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -103,9 +135,15 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
         return pd.Categorical(column, categories=levels, ordered=bool(spec.get("ordered"))), faults
     dtype = str(spec.get("dtype", ""))
     if dtype in ("str", "string"):
-        return _as_text(column)
+        return as_text(column)
     if dtype == "bool":
         return _as_boolean(column)
+    if dtype and not dtype.lower().startswith(("int", "float", "number")):
+        return column, [f"column {name!r} is declared {dtype!r}; known: str, bool, int, float"]
+    if dtype and column.dtype.kind in "mM":
+        return column, [f"column {name!r} should be {dtype}, found dates; give days since the index event"]
+    if not dtype and (column.dtype.kind in "mM" or _has_leading_zeros(column)):
+        return as_text(column)  # as numbers, dates would be nanoseconds, and codes lose their zeros
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = column[numbers.isna() & column.notna()]
     if len(wrong) and not dtype:
@@ -123,12 +161,16 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
     return numbers, faults
 
 
-def _as_text(column: pd.Series[Any]) -> tuple[Any, list[str]]:
+def as_text(column: pd.Series[Any]) -> tuple[Any, list[str]]:
     """Return a column as text with missing values missing; numbers that passed through floating point are refused."""
     if column.dtype.kind == "f" and column.notna().any():
         return column, [f"column {column.name!r} holds text stored as floating-point numbers; store it as text"]
     text = column.astype(object)
     return text.where(column.isna(), text.astype(str)), []
+
+
+def _has_leading_zeros(column: pd.Series[Any]) -> bool:
+    return column.dtype == object and bool(column.dropna().astype(str).str.match(r"0\d").any())
 
 
 def _as_boolean(column: pd.Series[Any]) -> tuple[Any, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["check_pixel_size", "lazy_level", "lazy_page", "open_tiff", "series_of"]
 
+#: What tifffile and its decoders raise on damaged bytes (`tifffile.TiffFileError` and decoder errors are among these).
+DAMAGE = (
+    ValueError,
+    struct.error,
+    zlib.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+)
 #: A chunk is at least this many pixels along y and x, in whole tiles of the file, so that no tile is decoded twice.
 CHUNK = 1024
 
@@ -28,24 +42,19 @@ def open_tiff(path: Path) -> Any:
     DataError
         If the file is empty, truncated or not a TIFF.
     """
-    import struct
-
     import tifffile
 
+    tiff = None
     try:
         tiff = tifffile.TiffFile(path)
-        try:
-            pages = len(tiff.pages)
-        except BaseException:
+        pages = len(tiff.pages)
+    except DAMAGE as error:
+        if tiff is not None:
             tiff.close()
-            raise
-    except (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise DataError(f"{path.name} is not a readable TIFF ({error}); it may be truncated or another format") from error
+        raise DataError(f"{path.name} is not a readable TIFF ({error}); it is truncated or another format") from error
     if not pages:
         tiff.close()
-        raise DataError(f"{path.name} is a TIFF without images")
+        raise DataError(f"{path.name} is a TIFF without images; it is truncated, or was never finished")
     return tiff
 
 
@@ -57,19 +66,15 @@ def series_of(tiff: Any, path: Path, *, series: int = 0, level: int = 0) -> Any:
     DataError
         If the file has no such series or level, or its directory of pages is damaged.
     """
-    import struct
-
-    import tifffile
-
     try:
         found = list(tiff.series)
-        counts = [len(one.levels) for one in found]
-    except (tifffile.TiffFileError, struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        levels = len(found[series].levels) if 0 <= series < len(found) else 0
+    except DAMAGE as error:
         raise DataError(f"the pages of {path.name} do not make up an image ({error}); the file is damaged") from error
-    if not 0 <= series < len(found):
+    if not levels:
         raise DataError(f"{path.name} has {len(found)} series, numbered from 0; there is no series {series}")
-    if not 0 <= level < counts[series]:
-        raise DataError(f"series {series} of {path.name} has {counts[series]} levels, from 0; there is no level {level}")
+    if not 0 <= level < levels:
+        raise DataError(f"series {series} of {path.name} has {levels} levels, from 0; there is no level {level}")
     return found[series].levels[level]
 
 
@@ -103,9 +108,9 @@ def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
     with open_tiff(path) as tiff:
         stage = series_of(tiff, path, series=series, level=level)
         rows, columns = _tile_shape(stage.keyframe)
-        steps = {"Y": rows * math.ceil(CHUNK / rows), "X": columns * math.ceil(CHUNK / columns)}
-        steps["S"] = stage.shape[stage.axes.index("S")] if "S" in stage.axes else 1
-        return _lazy(stage, path, tuple(min(n, steps.get(a, 1)) for a, n in zip(stage.axes, stage.shape, strict=True)))
+        steps = {"Y": rows * math.ceil(CHUNK / rows), "X": columns * math.ceil(CHUNK / columns), "-": 1}
+        axes = _page_axes(stage)
+        return _lazy(stage, path, tuple(min(n, steps.get(a, n)) for a, n in zip(axes, stage.shape, strict=True)))
 
 
 def check_pixel_size(value: Sequence[float] | None) -> tuple[float, float] | None:
@@ -139,27 +144,34 @@ def _lazy(stage: Any, path: Path, chunks: Sequence[int]) -> da.Array:
         meta=np.empty((0,) * len(stage.shape), dtype),
         name="tiff-" + tokenize(path, path.stat().st_mtime_ns, stage.shape, stage.axes, chunks, read),
         path=path,
-        axes=stage.axes,
+        axes=_page_axes(stage),
         read=read,
     )
 
 
+def _page_axes(stage: Any) -> str:
+    """Return the axes of a page (``Y``, ``X``, ``S`` for samples) after a ``-`` for each axis that counts pages.
+
+    The series' own letters do not do: a planar colour page may go by the name of three channels.
+    """
+    axes = str(stage.keyframe.axes)
+    return "-" * (len(stage.shape) - len(axes)) + axes
+
+
 def _region_reader(stage: Any, path: Path) -> tuple[Any, ...]:
-    """Return how to find pixels later, in plain values: the directory offset of each plane, or that of one long array."""
-    page_axes = [axis for axis in stage.axes if axis in "YXS"]
-    planes = math.prod(n for axis, n in zip(stage.axes, stage.shape, strict=True) if axis not in "YXS")
-    leading = stage.axes[: len(stage.axes) - len(page_axes)]
+    """Return how to find pixels later, in plain values: where each plane's directory lies, or one long array."""
     keyframe = stage.keyframe
-    if len(stage.pages) == planes and not set(leading) & set("YXS") and keyframe.imagedepth == 1:
+    planes = stage.shape[: len(stage.shape) - len(keyframe.shape)]
+    whole = tuple(stage.shape) == (*planes, *keyframe.shape) and len(stage.pages) == math.prod(planes)
+    if whole and keyframe.imagedepth == 1 and {"Y", "X"} <= set(keyframe.axes) <= {"Y", "X", "S"}:
         return ("pages", tuple(int(page.offset) for page in stage.pages))
     if stage.dataoffset is not None:
         return ("contiguous", stage.dataoffset, stage.dtype.newbyteorder(keyframe.parent.byteorder).str, stage.shape)
-    raise DataError(f"{path.name} stores {stage.axes} {stage.shape} in {len(stage.pages)} pages; that layout is not read")
+    layout = f"{stage.axes} {stage.shape} in {len(stage.pages)} pages"
+    raise DataError(f"{path.name} stores {layout}; that layout is not read, save it as OME-TIFF")
 
 
 def _decode_block(*, path: Path, axes: str, read: tuple[Any, ...], block_info: Any = None) -> np.ndarray[Any, Any]:
-    import struct
-
     import numpy as np
     import tifffile
 
@@ -171,7 +183,7 @@ def _decode_block(*, path: Path, axes: str, read: tuple[Any, ...], block_info: A
             return np.array(pixels, dtype=pixels.dtype.newbyteorder("="))
         with tifffile.TiffFile(path) as tiff:
             return _decode_planes(tiff, axes, read[1], block_info[None]["shape"], location)
-    except (tifffile.TiffFileError, struct.error, zlib.error, ValueError, IndexError, RuntimeError, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         raise DataError(f"{path.name} cannot be decoded ({error}); the file is damaged or has changed") from error
 
 
@@ -180,17 +192,15 @@ def _decode_planes(
 ) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    leading = [i for i, axis in enumerate(axes) if axis not in "YXS"]
-    bounds = {axis: slice(*location[i]) for i, axis in enumerate(axes) if axis in "YXS"}
-    numbers = np.ravel_multi_index(
-        np.meshgrid(*(range(*location[i]) for i in leading), indexing="ij"), [shape[i] for i in leading]
-    ) if leading else np.zeros(1, int)
-    planes = [_decode_region(_page_at(tiff, pages[n]), bounds["Y"], bounds["X"]) for n in np.ravel(numbers)]
+    counting = axes.count("-")
+    bounds = {axis: slice(*location[i]) for i, axis in enumerate(axes)}
+    wanted = np.array(pages).reshape(shape[:counting])[tuple(slice(*bounds) for bounds in location[:counting])]
+    planes = [_decode_region(_page_at(tiff, offset), bounds["Y"], bounds["X"]) for offset in wanted.ravel().tolist()]
     return np.stack(planes).reshape([stop - start for start, stop in location])
 
 
 def _page_at(tiff: Any, offset: int) -> Any:
-    """Return the page whose directory lies at a byte offset; walking the chain of a large file costs more than decoding."""
+    """Return the page whose directory lies at a byte offset; walking a long chain would cost more than decoding."""
     import tifffile
 
     tiff.filehandle.seek(offset)
@@ -210,7 +220,8 @@ def _decode_region(page: Any, rows: slice, columns: slice) -> np.ndarray[Any, An
         for y in range(rows.start // high, math.ceil(rows.stop / high))
         for x in range(columns.start // wide, math.ceil(columns.stop / wide))
     ]
-    region = np.full((samples, rows.stop - rows.start, columns.stop - columns.start, interleaved), page.nodata, page.dtype)
+    size = (samples, rows.stop - rows.start, columns.stop - columns.start, interleaved)
+    region = np.full(size, page.nodata, page.dtype)
     decode = _decoder(page)
     offsets, counts = [page.dataoffsets[i] for i in touched], [page.databytecounts[i] for i in touched]
     for data, index in page.parent.filehandle.read_segments(offsets, counts, indices=touched):
@@ -242,10 +253,13 @@ def _check_complete(stage: Any, path: Path) -> None:
     elsewhere = {page.parent.filehandle.name for page in stage.pages} - {path.name}
     if elsewhere:
         raise DataError(f"{path.name} spreads its planes over other files ({some(elsewhere)}); save it as one file")
-    size = path.stat().st_size
-    for page in stage.pages:
-        needed = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
-        if needed > size:
-            raise DataError(
-                f"{path.name} is truncated: its header promises {needed:,} bytes, the file has {size:,}; copy it again"
-            )
+    if any(not 0 < len(page.dataoffsets) == len(page.databytecounts) for page in stage.pages):
+        raise DataError(f"the header of {path.name} does not say where its pixels are; it is truncated or damaged")
+    needed = [o + n for page in stage.pages for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if stage.dataoffset is not None:
+        needed.append(stage.dataoffset + stage.nbytes)
+    size, promised = path.stat().st_size, max(needed, default=0)
+    if promised > size:
+        raise DataError(
+            f"{path.name} is truncated: its header promises {promised:,} bytes, the file has {size:,}; copy it again"
+        )

@@ -515,7 +515,10 @@ def _window(image: xr.DataArray, crop: tuple[int, int, int, int] | None) -> tupl
         return 0, height, 0, width
     y_start, y_stop, x_start, x_stop = crop
     if not (0 <= y_start < y_stop <= height and 0 <= x_start < x_stop <= width):
-        raise ParameterError(f"crop {crop} is not inside the image of {height} x {width} pixels (y, x)")
+        raise ParameterError(
+            f"crop {crop} is not inside the image of {height} x {width} pixels (y, x); "
+            "give (y_start, y_stop, x_start, x_stop)"
+        )
     return y_start, y_stop, x_start, x_stop
 
 

@@ -46,7 +46,6 @@ def test_our_door_and_plain_intake_list_the_same_datasets(catalog_path: Path, st
     assert list(intake.open_catalog(str(catalog_path))) == list(ours)
 
 
-@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning", "ignore:.*:UserWarning")
 def test_every_file_is_what_the_catalog_says(catalog_path: Path, study: Path) -> None:
     found = check_catalog(open_catalog(catalog_path, data_root=str(study)), deep=True)
     assert found.ok, str(found)

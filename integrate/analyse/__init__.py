@@ -1,0 +1,1 @@
+"""Ask: associations at the level where the evidence is."""

@@ -1,0 +1,232 @@
+"""The association of variables of a cohort: one row per pair, with effect, uncertainty and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from integrate.analyse.fdr import METHODS as ADJUSTMENTS
+from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.pairs import EFFECTS, Groups, category_pairs, group_pairs, number_pairs
+from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
+from integrate.errors import ParameterError, UnitError, closest, warn
+from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
+from integrate.model.provenance import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from integrate.join.cohort import Cohort
+
+__all__ = ["COLUMNS", "associate"]
+
+COLUMNS: tuple[str, ...] = (
+    *("x", "y", "method", "effect", "effect_name", "ci_low", "ci_high", "p", "q"),
+    *("n_obs", "n_subjects", "n_missing", "family", "groups", "reason"),
+)
+#: What each kind of pair can be asked, the first one by ``"auto"``.
+FOR_NUMBERS: tuple[str, ...] = ("spearman", "pearson")
+FOR_GROUPS: tuple[str, ...] = ("kruskal", "mannwhitney")
+FOR_CATEGORIES: tuple[str, ...] = ("chi2", "fisher")
+ALTERNATIVES: tuple[str, ...] = ("two-sided", "greater", "less")
+
+
+def associate(
+    cohort: Cohort,
+    x: str | Sequence[str],
+    y: str | Sequence[str],
+    *,
+    unit: str,
+    method: str = "auto",
+    groups: Groups | None = None,
+    alternative: str = "two-sided",
+    adjust: str | Sequence[str] | None = None,
+    fdr: str = "bh",
+    family: str | None = None,
+) -> pd.DataFrame:
+    """Return how every variable of x goes with every variable of y, one row per pair.
+
+    Parameters
+    ----------
+    cohort
+        What `link` returned.
+    x, y
+        Names: of an assay (all its features), ``"clinical"`` (all clinical variables), of features or of clinical
+        variables. A pair named both ways round is tested once, a variable with itself never.
+    unit
+        What one observation is. The cohort must have one row per unit: counting fields or cells of one subject as
+        independent makes chance look like a finding.
+    method
+        ``"auto"``: Spearman for two numbers, Mann–Whitney or Kruskal–Wallis for a number and two or more groups,
+        Fisher's exact test (two by two) or chi-squared for two categorical variables. Else one of ``"spearman"``,
+        ``"pearson"``, ``"mannwhitney"`` (with more than two groups: every two of them), ``"kruskal"``, ``"chi2"``,
+        ``"fisher"``.
+    groups
+        The categories that take part, in the order in which they are compared, or a name for several taken together:
+        ``{"Her2": ["Her2"], "others": ["LumA", "Basal"]}``. Units of other categories are left out and are not counted
+        as missing.
+    alternative
+        Of Mann–Whitney: ``"two-sided"``, ``"greater"`` (the first group is larger) or ``"less"``.
+    adjust
+        Variables whose linear part is removed first (partial correlation); for pairs of numbers only.
+    fdr
+        How p-values become q-values within a family: ``"bh"``, ``"by"``, ``"bonferroni"`` or ``"none"``.
+    family
+        What was asked together. ``None``: this whole call. ``"x"`` or ``"y"``: each variable of that side by itself.
+        Any other text is the name of one family.
+
+    Returns
+    -------
+    Columns ``x, y, method, effect, effect_name, ci_low, ci_high, p, q, n_obs, n_subjects, n_missing, family, groups,
+    reason``. Effects: rho or r (-1 to 1); rank-biserial, P(first group larger) - P(smaller); epsilon² and Cramér's V
+    (0 to 1, without confidence limits). ``n_obs`` is pairwise complete, ``n_missing`` counts units in which x or y is
+    missing, ``groups`` the observations per group. Where an effect is NaN, ``reason`` says why.
+
+    Raises
+    ------
+    UnitError
+        If the cohort has more rows than units, or is coarser than the unit.
+    DatasetNotFoundError
+        If nothing has that name.
+    ParameterError
+        If a name has several meanings, or the method does not fit a pair.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from integrate.datasets.toy import toy_study
+    >>> from integrate.join.link import link
+    >>> protein = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8": [40.0, 100.0, 200.0]})
+    >>> cohort = link(toy_study(), protein=protein, clinical="clinical", unit="subject")
+    >>> result = associate(cohort, "CD8", "response", unit="subject")
+    >>> print(result[["x", "y", "method", "effect", "p", "groups"]].round(3).to_string(index=False))
+              x        y              method  effect     p          groups
+    protein/CD8 response mannwhitney (exact)    -1.0 0.667 no = 1, yes = 2
+    """
+    subjects = _check_unit(cohort, unit)
+    _check_choice("method", method, ("auto", *EFFECTS))
+    _check_choice("alternative", alternative, ALTERNATIVES)
+    _check_choice("fdr", fdr, ADJUSTMENTS)
+    left, right = choose_variables(cohort, x), choose_variables(cohort, y)
+    covariates = None if adjust is None else numeric_matrix(cohort, adjust)
+    _check_kinds(left, right, method, adjusted=covariates is not None)
+    _check_groups(left, right, groups, alternative)
+    parts = [
+        number_pairs(left, right, method, covariates, subjects),
+        *group_pairs(left, right, method, groups, alternative, subjects, swapped=False),
+        *group_pairs(right, left, method, groups, alternative, subjects, swapped=True),
+        *category_pairs(left, right, method, groups, subjects),
+    ]
+    result = _assembled(parts, left, right, units=len(cohort.obs))
+    result["family"] = _families(result, family, _title(x), _title(y))
+    result["q"] = _q_values(result, fdr)
+    settings = {
+        "unit": unit,
+        "method": method,
+        "groups": groups,
+        "alternative": alternative,
+        "adjust": adjust,
+        "fdr": fdr,
+        "family": family,
+    }
+    record("associate", study=cohort.name, x=x, y=y, tests=len(result), **settings)
+    result = result[list(COLUMNS)]
+    result.attrs[ATTRS] = settings
+    return result
+
+
+def _check_unit(cohort: Cohort, unit: str) -> Any:
+    """Return the subject of each row as integers, after checking that a row is an independent unit."""
+    import numpy as np
+    import pandas as pd
+
+    order = list(LEVELS)
+    _check_choice("unit", unit, tuple(order))
+    key = LEVELS[unit]
+    if order.index(unit) > order.index(cohort.unit):
+        raise UnitError(f"the cohort's rows are {cohort.unit}s, coarser than {unit!r}; link with unit={unit!r}")
+    index = cohort.obs.index.to_series()
+    if unit != cohort.unit and key not in cohort.obs:
+        raise UnitError(f"the cohort's {cohort.unit}s do not say their {key}; link with unit={unit!r}")
+    owners = index if unit == cohort.unit else cohort.obs[key]
+    if unit != cohort.unit and owners.duplicated().any():
+        raise UnitError(
+            f"the cohort has {len(owners)} {cohort.unit}s of {owners.nunique()} {unit}s; counting them all as {unit}s "
+            f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or ask of {cohort.unit}s: "
+            f"unit={cohort.unit!r}"
+        )
+    subjects = cohort.obs.get(SUBJECT_ID, index)
+    if subjects.duplicated().any():
+        warn(
+            f"{len(subjects)} {unit}s of {subjects.nunique()} subjects count as independent: p-values are too small "
+            "where one subject's are alike. Link with unit='subject' to avoid it"
+        )
+    return np.asarray(pd.factorize(subjects)[0])
+
+
+def _check_choice(argument: str, given: str, options: Sequence[str]) -> None:
+    if given not in options:
+        error = UnitError if argument == "unit" else ParameterError
+        raise error(f"no {argument} {given!r}; {closest(given, options)}")
+
+
+def _check_kinds(left: Variables, right: Variables, method: str, *, adjusted: bool) -> None:
+    mixed = bool((left.numeric and right.categories) or (left.categories and right.numeric))
+    kinds = {
+        "two numbers": (bool(left.numeric and right.numeric), FOR_NUMBERS),
+        "a number and groups": (mixed, FOR_GROUPS),
+        "two categorical variables": (bool(left.categories and right.categories), FOR_CATEGORIES),
+    }
+    for kind, (present, methods) in kinds.items():
+        if present and method not in ("auto", *methods):
+            raise ParameterError(f"{method!r} does not fit {kind}; use method='auto' or one of {', '.join(methods)}")
+        if present and adjusted and methods is not FOR_NUMBERS:
+            raise ParameterError(f"adjust= works for pairs of numbers; here x and y are {kind}")
+
+
+def _check_groups(left: Variables, right: Variables, groups: Groups | None, alternative: str) -> None:
+    if groups is not None and not (left.categories or right.categories):
+        raise ParameterError("groups= chooses categories, but no variable is categorical")
+    if alternative != "two-sided" and ((left.numeric and right.numeric) or (left.categories and right.categories)):
+        raise ParameterError("alternative= belongs to the comparison of a number between groups; ask that by itself")
+
+
+def _assembled(parts: list[pd.DataFrame], left: Variables, right: Variables, *, units: int) -> pd.DataFrame:
+    """Return all pairs in the order of x, then y, each once."""
+    import numpy as np
+    import pandas as pd
+
+    filled = [part for part in parts if len(part)]
+    table = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    x, y = np.array(left.names, dtype=object), np.array(right.names, dtype=object)
+    table["x"], table["y"] = x[table["i"].to_numpy(dtype=int)], y[table["j"].to_numpy(dtype=int)]
+    shared = set(left.names) & set(right.names)
+    if shared:
+        both = table["x"].isin(shared) & table["y"].isin(shared)
+        position = {name: place for place, name in enumerate(left.names)}
+        later = table["x"].map(position) >= table["y"].map(position)
+        table = table[~(both & later)]
+    if len(filled) > 1:
+        table = table.sort_values(["i", "j"], kind="stable")
+    table = table.reset_index(drop=True)
+    table["n_missing"] = units - table["n_obs"] - table["left_out"]
+    return table
+
+
+def _families(result: pd.DataFrame, family: str | None, x: str, y: str) -> Any:
+    if family in ("x", "y"):
+        return result[family]
+    return f"{x} × {y}" if family is None else family
+
+
+def _q_values(result: pd.DataFrame, fdr: str) -> Any:
+    import numpy as np
+
+    q = np.full(len(result), np.nan)
+    for places in result.groupby("family", sort=False).indices.values():
+        q[places] = adjust_p_values(result["p"].to_numpy(dtype=float)[places], method=fdr)
+    return q
+
+
+def _title(asked: str | Sequence[str]) -> str:
+    return asked if isinstance(asked, str) else ", ".join(asked[:3]) + (" …" if len(asked) > 3 else "")

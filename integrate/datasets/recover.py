@@ -1,0 +1,134 @@
+"""The comparison of what was planted in the simulated study with what the library finds in its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integrate.analyse.associate import associate
+from integrate.keys import LEVELS, SUBJECT_ID
+from integrate.model.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from integrate.join.cohort import Cohort
+
+__all__ = ["LATER", "recover_truth"]
+
+#: Planted, and not looked for yet.
+LATER: tuple[tuple[str, str], ...] = (
+    ("effect of immune density on survival", "survival analysis"),
+    ("misalignment between slide and fluorescence", "registration"),
+    ("tumour volume in CT", "radiomics"),
+    ("agreement of the two annotators", "annotation"),
+)
+DATASET_OF: dict[str, str] = {"CT": "ct", "IF": "fluorescence", "rna": "rna", "visium": "visium", "SM": "he"}
+
+
+def recover_truth(folder: str | os.PathLike[str], study: Study, cohort: Cohort) -> pd.DataFrame:
+    """Return one row per planted truth: what was planted, what was found, and whether they agree.
+
+    Parameters
+    ----------
+    folder
+        What `simulate_study` returned.
+    study
+        The study opened on that folder.
+    cohort
+        Subjects with an assay ``cells`` that has ``CD8_positive`` and with the clinical variables.
+
+    Returns
+    -------
+    Columns ``truth, planted, found, recovered``; `recovered` is ``"yes"``, ``"no"``, or ``"later: …"`` for what the
+    library does not look for yet.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no ``truth.json``.
+    """
+    import pandas as pd
+
+    truth = json.loads((Path(folder) / "truth.json").read_text(encoding="utf-8"))
+    rows = [
+        *_identities(truth, study),
+        *_missing(truth, study),
+        *_cells(truth, study, cohort),
+        *_immune_density(truth, cohort),
+        *_response(cohort),
+        *_site(cohort),
+        *((what, "in truth.json", "–", f"later: {how}") for what, how in LATER),
+    ]
+    return pd.DataFrame(rows, columns=["truth", "planted", "found", "recovered"])
+
+
+def _identities(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:
+    spelled = {
+        spelling: subject
+        for subject, one in truth["subjects"].items()
+        for spelling in (one["hospital_id"], *one["pathology_ids"], one["rna_id"], subject)
+    }
+    people = study.identifiers[study.identifiers["entity"] == SUBJECT_ID].drop_duplicates("source_id")
+    right = sum(spelled.get(s) == e for s, e in zip(people["source_id"], people["entity_id"], strict=True))
+    planted = f"{len(truth['subjects'])} subjects in 4 spellings"
+    yield "identities", planted, f"{right} of {len(people)} spellings right", _verdict(right == len(people))
+
+
+def _missing(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:
+    counts = study.availability()
+    planted = {DATASET_OF[modality]: sorted(subjects) for modality, subjects in truth["missing"].items()}
+    found = {name: sorted(counts.index[counts[name] == 0]) for name in planted}
+    told = ", ".join(f"{len(subjects)} {name}" for name, subjects in sorted(found.items()))
+    expected = ", ".join(f"{len(subjects)} {name}" for name, subjects in sorted(planted.items()))
+    yield "missing modalities", expected, told, _verdict(found == planted)
+
+
+def _cells(truth: dict[str, Any], study: Study, cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
+    import numpy as np
+
+    sections = study.rows("fluorescence").set_index(LEVELS["specimen"])[SUBJECT_ID]
+    planted: dict[str, int] = {}
+    for subject, one in truth["subjects"].items():
+        for name, section in one["sections"].items():
+            if name in sections.index:
+                planted[subject] = planted.get(subject, 0) + sum(section["cells_fluorescence"].values())
+    cells = cohort.assays["cells"]
+    found = dict(zip(cells.obs_names, np.asarray(cells.layers["n"]).max(axis=1), strict=True))
+    pairs = np.array([(planted[subject], found[subject]) for subject in planted if subject in found], dtype=float)
+    r = float(np.corrcoef(pairs.T)[0, 1])
+    told = f"{int(pairs[:, 1].sum()):,} cells; r = {r:.3f} over {len(pairs)} subjects"
+    yield "cells", f"{int(pairs[:, 0].sum()):,} cells", told, _verdict(r > 0.9)
+
+
+def _immune_density(truth: dict[str, Any], cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    planted = pd.Series({subject: one["immune_density"] for subject, one in truth["subjects"].items()}, name="planted")
+    both = pd.concat([planted, cohort.values("CD8_positive").rename("found")], axis=1).dropna()
+    rho = float(spearmanr(both["planted"], both["found"]).statistic)
+    told = f"rho = {rho:.2f} with the fraction of CD8+ cells (n = {len(both)})"
+    yield "immune density", "one score per subject", told, _verdict(rho > 0.7)
+
+
+def _response(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
+    tested = associate(cohort, "CD8_positive", "response", unit="subject", groups=["responder", "non_responder"]).iloc[
+        0
+    ]
+    told = f"rank-biserial {tested['effect']:.2f}, p = {tested['p']:.2g} (n = {tested['n_subjects']})"
+    higher = bool(tested["effect"] > 0 and tested["p"] < 0.05)
+    yield "effect on response", "more CD8+ in responders", told, _verdict(higher)
+
+
+def _site(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
+    tested = associate(cohort, "cells/DAPI_mean", "site", unit="subject").iloc[0]
+    told = f"DAPI differs between sites, p = {tested['p']:.2g} (n = {tested['n_subjects']})"
+    yield "batch effect of sites", "gain and offset per site", told, _verdict(bool(tested["p"] < 0.05))
+
+
+def _verdict(agrees: bool) -> str:  # noqa: FBT001 (a verdict has nothing to name)
+    return "yes" if agrees else "no"

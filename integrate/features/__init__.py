@@ -1,0 +1,1 @@
+"""Measure: numbers from images."""

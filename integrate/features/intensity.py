@@ -1,0 +1,187 @@
+"""Intensity: how bright each region is in each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from integrate.errors import ParameterError, closest
+from integrate.features.family import Column, Measured
+from integrate.features.partials import Reducer, add_exactly, two_sum
+from integrate.features.position import count_pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from integrate.features.blocks import Block
+
+__all__ = ["STATISTICS", "Intensity", "count_valid"]
+
+#: Statistics and their definitions; IBSI's variance is that of the population, and so is our standard deviation.
+STATISTICS: Final[dict[str, str]] = {
+    "n": "integrate.features.intensity:n",
+    "sum": "integrate.features.intensity:sum",
+    "mean": "IBSI:Q4LE",
+    "std": "sqrt(IBSI:ECT3)",
+    "min": "IBSI:1GSF",
+    "max": "IBSI:84IY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """Settings of the intensity features: a column ``{channel}_{statistic}`` for every channel.
+
+    Parameters
+    ----------
+    statistics
+        Any of ``"mean"``, ``"std"`` (of the population), ``"min"``, ``"max"``, ``"sum"`` and ``"n"``, the number of
+        pixels that are not NaN. All but ``n`` are NaN where that number is 0.
+
+    Examples
+    --------
+    >>> Intensity(statistics=("mean", "sum"))
+    Intensity(statistics=('mean', 'sum'))
+    """
+
+    reads_pixels: ClassVar[bool] = True
+
+    statistics: tuple[str, ...] = ("mean", "std", "min", "max")
+
+    def __post_init__(self) -> None:
+        """Refuse unknown and repeated statistics."""
+        object.__setattr__(self, "statistics", tuple(self.statistics))
+        for statistic in self.statistics:
+            if statistic not in STATISTICS:
+                raise ParameterError(f"no intensity statistic {statistic!r}; {closest(statistic, STATISTICS)}")
+        if len(set(self.statistics)) < len(self.statistics):
+            raise ParameterError(f"statistics {self.statistics} repeat; give each once")
+
+    @property
+    def reducers(self) -> Mapping[str, Reducer]:
+        """How two blocks' quantities become one, by name."""
+        import numpy as np
+
+        return {
+            "n_valid": add_exactly,
+            "sum": add_exactly,
+            "squares": add_exactly,
+            "min": np.minimum,
+            "max": np.maximum,
+        }
+
+    def from_regions(self, block: Block) -> dict[str, np.ndarray[Any, Any]]:
+        """Return nothing: intensity needs pixels."""
+        return {}
+
+    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the sums, sums of squares and extremes of one channel."""
+        import numpy as np
+
+        from integrate.features import kernels
+
+        regions = len(block.ids)
+        if pixels.dtype.kind in "biu" and pixels.dtype.itemsize <= 2:
+            whole = pixels.view(np.uint8) if pixels.dtype.kind == "b" else pixels
+            sums, low, high = kernels.sum_integers(regions, whole, *block.runs)
+            return {"sum": sums[:, 0], "squares": sums[:, 1], "min": low, "max": high}
+        floats = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float64)
+        counts, sums, low, high = kernels.sum_floats(regions, floats, *block.runs)
+        return {"n_valid": counts, "sum": sums[:, :2], "squares": sums[:, 2:], "min": low, "max": high}
+
+    def columns(self, measured: Measured) -> list[Column]:
+        """Return every statistic of the first channel, then of the next."""
+        statistics = _finish(measured)
+        return [
+            Column(
+                name=f"{channel}_{statistic}",
+                values=statistics[statistic][:, number],
+                unit="1" if statistic == "n" else "",
+                definition=STATISTICS[statistic],
+                channel=channel,
+                statistic=statistic,
+            )
+            for number, channel in enumerate(measured.channels)
+            for statistic in self.statistics
+        ]
+
+
+def count_valid(measured: Measured) -> np.ndarray[Any, Any]:
+    """Return per region and channel the number of pixels that are not NaN."""
+    import numpy as np
+
+    pixels = count_pixels(measured)[:, None]
+    return measured.values.get("n_valid", np.broadcast_to(pixels, (len(pixels), len(measured.channels))))
+
+
+def _finish(measured: Measured) -> dict[str, np.ndarray[Any, Any]]:
+    """Return every statistic as floats, regions by channels."""
+    import numpy as np
+
+    n = count_valid(measured)
+    total, squares = measured.values["sum"], measured.values["squares"]
+    known = n > 0
+    count = np.where(known, n, 1)
+    deviations = _integer_deviations if total.dtype.kind == "i" else _float_deviations
+    low, high = measured.values["min"].astype(np.float64), measured.values["max"].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels have an infinite sum and no deviation
+        variance = np.maximum(deviations(count, total, squares) / count, 0)
+    statistics = {
+        "sum": _rounded(total),
+        "mean": _rounded(total) / count,
+        "std": np.sqrt(np.where((low == high) & np.isfinite(low), 0, variance)),
+        "min": low,
+        "max": high,
+    }
+    return {"n": n.astype(np.float64), **{name: np.where(known, v, np.nan) for name, v in statistics.items()}}
+
+
+def _rounded(total: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a sum as float64; an infinite one has no rest."""
+    import numpy as np
+
+    if total.dtype.kind == "i":
+        return total.astype(np.float64)
+    return np.where(np.isfinite(total[..., 0]), total[..., 0] + total[..., 1], total[..., 0])
+
+
+def _integer_deviations(
+    n: np.ndarray[Any, Any], total: np.ndarray[Any, Any], squares: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return the sum of squared deviations from the mean, from integers that may have wrapped around.
+
+    Around the integer nearest to the mean the sum is exact modulo 2^64, and so small that nothing is lost.
+    """
+    import numpy as np
+
+    centre = np.rint(total / n).astype(np.int64)
+    around_centre = (squares - 2 * centre * total + n * centre * centre).view(np.uint64)
+    offset = (total - n * centre).astype(np.float64)
+    return around_centre.astype(np.float64) - offset * offset / n
+
+
+def _float_deviations(
+    n: np.ndarray[Any, Any], total: np.ndarray[Any, Any], squares: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return ``squares - total^2 / n`` in doubled precision."""
+    square, square_rest = _product(total[..., 0], total[..., 0])
+    square_rest = square_rest + 2 * total[..., 0] * total[..., 1]
+    quotient = square / n
+    back, back_rest = _product(quotient, n.astype(quotient.dtype))
+    quotient_rest = ((square - back) - back_rest + square_rest) / n
+    difference, difference_rest = two_sum(squares[..., 0], -quotient)
+    return difference + (difference_rest + squares[..., 1] - quotient_rest)
+
+
+def _product(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return ``a * b`` rounded, and what the rounding lost (Dekker)."""
+    from integrate.features.kernels import SPLIT
+
+    def halves(value: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        upper = SPLIT * value - (SPLIT * value - value)
+        return upper, value - upper
+
+    product = a * b
+    (a_upper, a_lower), (b_upper, b_lower) = halves(a), halves(b)
+    return product, ((a_upper * b_upper - product) + a_upper * b_lower + a_lower * b_upper) + a_lower * b_lower

@@ -1,0 +1,201 @@
+"""Compiled loops over runs: a run is a row's stretch of pixels of one region, found once and used for every channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+__all__ = ["SPLIT", "count_pairs", "find_runs", "fingerprint", "sum_floats", "sum_integers", "sum_positions"]
+
+Array = np.ndarray[Any, Any]
+
+#: Dekker's constant: splits a float64 into two halves whose products are exact.
+SPLIT = 134217729.0
+
+#: What a minimum and a maximum start from: positions and integer pixels of up to 16 bits lie within.
+_LARGEST = np.iinfo(np.int64).max
+_SMALLEST = np.iinfo(np.int64).min
+
+
+@nb.njit(nogil=True, cache=True)
+def find_runs(labels: Array) -> tuple[Array, Array, Array, Array]:
+    """Return ``id, row, start, stop`` of every run of a non-zero label, row by row."""
+    rows, columns = labels.shape
+    count = 0
+    for y in range(rows):
+        line = labels[y]
+        count += line[0] != 0
+        for x in range(1, columns):
+            count += (line[x] != 0) & (line[x] != line[x - 1])
+    ids = np.empty(count, np.int64)
+    row = np.empty(count, np.int64)
+    start = np.empty(count, np.int64)
+    stop = np.empty(count, np.int64)
+    k = 0
+    for y in range(rows):
+        x = 0
+        while x < columns:
+            label = labels[y, x]
+            first = x
+            x += 1
+            while x < columns and labels[y, x] == label:
+                x += 1
+            if label != 0:
+                ids[k], row[k], start[k], stop[k] = label, y, first, x
+                k += 1
+    return ids, row, start, stop
+
+
+@nb.njit(nogil=True, cache=True)
+def sum_positions(
+    regions: int, y0: int, x0: int, region: Array, row: Array, start: Array, stop: Array
+) -> tuple[Array, Array]:
+    """Return per region the sums of ``1, y, x, yy, xx, xy`` and the bounds ``y, x, -y, -x`` of its pixels.
+
+    Bounds are minima: the last two are of the negated last row and column. Integers wrap around where a sum of squares
+    leaves 64 bits; the central moments made from them are exact nevertheless, as long as they fit.
+    """
+    sums = np.zeros((regions, 6), np.int64)
+    bounds = np.full((regions, 4), _LARGEST, np.int64)
+    for k in range(region.size):
+        r = region[k]
+        y = row[k] + y0
+        a = start[k] + x0
+        b = stop[k] + x0
+        n = b - a
+        x = (a + b - 1) * n // 2
+        sums[r, 0] += n
+        sums[r, 1] += y * n
+        sums[r, 2] += x
+        sums[r, 3] += y * y * n
+        sums[r, 4] += ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) // 6
+        sums[r, 5] += y * x
+        bounds[r, 0] = min(bounds[r, 0], y)
+        bounds[r, 1] = min(bounds[r, 1], a)
+        bounds[r, 2] = min(bounds[r, 2], -y)
+        bounds[r, 3] = min(bounds[r, 3], 1 - b)
+    return sums, bounds
+
+
+@nb.njit(nogil=True, cache=True)
+def count_pairs(regions: int, region: Array, row: Array, start: Array, stop: Array) -> Array:
+    """Return per region how many neighbouring pixels it has along ``x, y``, the diagonal and the antidiagonal.
+
+    Found from the overlap of runs of consecutive rows, without looking at pixels.
+    """
+    pairs = np.zeros((regions, 4), np.int64)
+    below = 0
+    for k in range(region.size):
+        r = region[k]
+        a = start[k]
+        b = stop[k]
+        pairs[r, 0] += b - a - 1
+        while below < row.size and (row[below] <= row[k] or (row[below] == row[k] + 1 and stop[below] < a)):
+            below += 1
+        j = below
+        while j < row.size and row[j] == row[k] + 1 and start[j] <= b:
+            if region[j] == r:
+                pairs[r, 1] += max(min(b, stop[j]) - max(a, start[j]), 0)
+                pairs[r, 2] += max(min(b + 1, stop[j]) - max(a + 1, start[j]), 0)
+                pairs[r, 3] += max(min(b - 1, stop[j]) - max(a - 1, start[j]), 0)
+            j += 1
+    return pairs
+
+
+@nb.njit(nogil=True, cache=True)
+def sum_integers(
+    regions: int, pixels: Array, region: Array, row: Array, start: Array, stop: Array
+) -> tuple[Array, Array, Array]:
+    """Return per region ``sum, sum of squares``, the minimum and the maximum of integers of up to 16 bits, exactly.
+
+    Squares wrap around beyond 64 bits; see `sum_positions`.
+    """
+    sums = np.zeros((regions, 2), np.int64)
+    low = np.full(regions, _LARGEST, np.int64)
+    high = np.full(regions, _SMALLEST, np.int64)
+    for k in range(region.size):
+        r = region[k]
+        line = pixels[row[k]][start[k] : stop[k]]  # a slice: its indices need no check, so the loop is vectorised
+        total = np.int64(0)
+        squares = np.int64(0)
+        smallest: Any = low[r]
+        largest: Any = high[r]
+        for x in range(line.size):
+            value = np.int64(line[x])
+            total += value
+            squares += value * value
+            smallest = min(smallest, value)
+            largest = max(largest, value)
+        sums[r, 0] += total
+        sums[r, 1] += squares
+        low[r] = smallest
+        high[r] = largest
+    return sums, low, high
+
+
+@nb.njit(nogil=True, cache=True)
+def sum_floats(
+    regions: int, pixels: Array, region: Array, row: Array, start: Array, stop: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Return per region the count, ``sum, its rest, sum of squares, its rest``, minimum and maximum, without NaN.
+
+    A sum and its rest hold about 106 bits, so neither cancellation nor the order of blocks shows in the result.
+    Squares of float32 fit in float64; those of float64 leave a rest of their own.
+    """
+    counts = np.zeros(regions, np.int64)
+    sums = np.zeros((regions, 4), np.float64)
+    low = np.full(regions, np.inf)
+    high = np.full(regions, -np.inf)
+    for k in range(region.size):
+        r = region[k]
+        line = pixels[row[k]][start[k] : stop[k]]
+        n = counts[r]
+        total, total_rest, squares, squares_rest = sums[r, 0], sums[r, 1], sums[r, 2], sums[r, 3]
+        smallest = low[r]
+        largest = high[r]
+        for x in range(line.size):
+            value = np.float64(line[x])
+            if value != value:
+                continue
+            n += 1
+            smallest = min(smallest, value)
+            largest = max(largest, value)
+            new = total + value
+            part = new - total
+            total_rest += (total - (new - part)) + (value - part)
+            total = new
+            square = value * value
+            if pixels.itemsize == 8:
+                scaled = SPLIT * value
+                upper = scaled - (scaled - value)
+                lower = value - upper
+                squares_rest += ((upper * upper - square) + 2.0 * upper * lower) + lower * lower
+            new = squares + square
+            part = new - squares
+            squares_rest += (squares - (new - part)) + (square - part)
+            squares = new
+        counts[r] = n
+        sums[r, 0], sums[r, 1], sums[r, 2], sums[r, 3] = total, total_rest, squares, squares_rest
+        low[r] = smallest
+        high[r] = largest
+    return counts, sums, low, high
+
+
+@nb.njit(nogil=True, cache=True)
+def fingerprint(bits: Array, row: Array, start: Array, stop: Array, row_keys: Array, column_keys: Array) -> Any:
+    """Return the sum of ``bits * row key * column key`` over all runs, modulo 2^64.
+
+    The upper half of 64 bits is folded into the lower: a product keeps too little of the sign of a float64.
+    """
+    total = np.uint64(0)
+    for k in range(row.size):
+        line = bits[row[k]][start[k] : stop[k]]
+        keys = column_keys[start[k] : stop[k]]
+        part = np.uint64(0)
+        for x in range(line.size):
+            value = np.uint64(line[x])
+            part += (value ^ (value >> np.uint64(32))) * np.uint64(keys[x])
+        total += part * row_keys[row[k]]
+    return total

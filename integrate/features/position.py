@@ -1,0 +1,92 @@
+"""Position: how many pixels each region has and where they lie; every table needs it, whatever else is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from integrate.features.family import Column, Measured
+from integrate.features.partials import Reducer, add_exactly
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from integrate.features.blocks import Block
+
+__all__ = ["Position", "count_pixels", "find_bounds", "find_centroids", "find_moments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The family of pixel counts, sums of positions and bounds; it has no columns of its own."""
+
+    reads_pixels: ClassVar[bool] = False
+
+    @property
+    def reducers(self) -> Mapping[str, Reducer]:
+        """How two blocks' quantities become one, by name."""
+        import numpy as np
+
+        return {"positions": add_exactly, "bounds": np.minimum}
+
+    def from_regions(self, block: Block) -> dict[str, np.ndarray[Any, Any]]:
+        """Return sums of ``1, y, x, yy, xx, xy`` and the bounds of a block's regions, in pixels of the whole grid."""
+        from integrate.features import kernels
+
+        sums, bounds = kernels.sum_positions(len(block.ids), block.window.y0, block.window.x0, *block.runs)
+        return {"positions": sums, "bounds": bounds}
+
+    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return nothing: position needs no pixels."""
+        return {}
+
+    def columns(self, measured: Measured) -> list[Column]:
+        """Return nothing: `Shape` names the columns."""
+        return []
+
+
+def count_pixels(measured: Measured) -> np.ndarray[Any, Any]:
+    """Return the number of pixels of every region."""
+    return measured.values["positions"][:, 0]
+
+
+def find_centroids(measured: Measured) -> np.ndarray[Any, Any]:
+    """Return the centroids, columns ``y, x``, in the unit of the grid."""
+    centre, offset = _about_the_middle(measured)
+    return measured.grid.origin + (centre + offset + 0.5) * measured.grid.size
+
+
+def find_bounds(measured: Measured) -> np.ndarray[Any, Any]:
+    """Return the outer edges ``min y, min x, max y, max x`` of the bounding boxes, in the unit of the grid."""
+    import numpy as np
+
+    low, high = measured.values["bounds"][:, :2], 1 - measured.values["bounds"][:, 2:]
+    return np.hstack([measured.grid.origin + edge * measured.grid.size for edge in (low, high)])
+
+
+def find_moments(measured: Measured) -> np.ndarray[Any, Any]:
+    """Return the central second moments ``yy, xx, xy`` of pixel centres, divided by their number, in square pixels.
+
+    The sums are shifted to the middle of the bounding box as integers: exact, and small enough to lose nothing.
+    """
+    import numpy as np
+
+    n, y, x, yy, xx, xy = measured.values["positions"].T
+    (cy, cx), (dy, dx) = (part.T for part in _about_the_middle(measured))
+    return np.stack(
+        [
+            (yy - 2 * cy * y + n * cy * cy) / n - dy * dy,
+            (xx - 2 * cx * x + n * cx * cx) / n - dx * dx,
+            (xy - cy * x - cx * y + n * cy * cx) / n - dy * dx,
+        ],
+        axis=1,
+    )
+
+
+def _about_the_middle(measured: Measured) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the middle pixel of every bounding box, and the mean offset of the region's pixels from it."""
+    low, high = measured.values["bounds"][:, :2], -measured.values["bounds"][:, 2:]
+    centre = (low + high) // 2
+    n = measured.values["positions"][:, :1]
+    return centre, (measured.values["positions"][:, 1:3] - n * centre) / n

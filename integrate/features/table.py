@@ -1,0 +1,92 @@
+"""The table of measured regions: an AnnData that SpatialData accepts, with unit and origin of every column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from integrate.features.family import FeatureFamily, Measured
+from integrate.features.intensity import Intensity, count_valid
+from integrate.features.position import count_pixels, find_centroids
+from integrate.keys import ATTRS, INSTANCE_ID
+from integrate.model.feature import Feature, feature_table
+from integrate.model.provenance import hash_settings
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+__all__ = ["make_table"]
+
+_REGION = "region"
+
+
+def make_table(
+    measured: Measured,
+    families: Sequence[FeatureFamily],
+    *,
+    region: str,
+    ids: Mapping[str, str],
+    notes: Mapping[str, Any],
+    input_hashes: Mapping[bool, str],
+) -> ad.AnnData:
+    """Return one row per region and the columns of all families.
+
+    Parameters
+    ----------
+    measured, families
+        What the pass gave, and who names it.
+    region
+        Name of the label image.
+    ids
+        Who and what the regions belong to; a column each.
+    notes
+        Goes to ``uns["integrate"]``; its ``tool`` also to every column.
+    input_hashes
+        Of the inputs of families that read pixels (True), and of those that need only labels (False).
+    """
+    import anndata as ad
+    import numpy as np
+
+    features, columns = [], []
+    for family in families:
+        origin = {
+            "level": "instance",
+            "tool": notes["tool"],
+            "settings_hash": hash_settings(family),
+            "input_hash": input_hashes[family.reads_pixels],
+        }
+        for name, values, *meaning in family.columns(measured):
+            unit, definition, channel, statistic = meaning
+            features.append(Feature(name, unit, definition=definition, channel=channel, statistic=statistic, **origin))
+            columns.append(values)
+    x = np.column_stack(columns) if columns else np.empty((len(measured.ids), 0))
+    table = ad.AnnData(
+        X=x.astype(np.float64, copy=False),
+        obs=_observations(measured, region=region, ids=ids, count_nan=any(isinstance(f, Intensity) for f in families)),
+        var=feature_table(features),
+        obsm={"spatial": np.ascontiguousarray(find_centroids(measured)[:, ::-1])},
+    )
+    table.uns[ATTRS] = dict(notes)
+    annotated = region if table.n_obs else []  # SpatialData refuses a region that no row names
+    table.uns["spatialdata_attrs"] = {"region": annotated, "region_key": _REGION, "instance_key": INSTANCE_ID}
+    return table
+
+
+def _observations(measured: Measured, *, region: str, ids: Mapping[str, str], count_nan: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    number = len(measured.ids)
+    pixels = count_pixels(measured)
+    obs = pd.DataFrame(
+        {
+            INSTANCE_ID: measured.ids,
+            _REGION: pd.Categorical([region] * number, categories=[region]),
+            **{key: pd.Categorical([value] * number, categories=[value]) for key, value in ids.items()},
+            "n_pixels": pixels,
+        },
+        index=pd.Index([f"{region}:{instance}" for instance in measured.ids.tolist()], dtype=object),
+    )
+    if count_nan:
+        obs["n_nan"] = len(measured.channels) * pixels - count_valid(measured).sum(axis=1)
+    return obs

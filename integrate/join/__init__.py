@@ -1,0 +1,1 @@
+"""Link: measurements with molecular and clinical variables."""

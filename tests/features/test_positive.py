@@ -1,0 +1,95 @@
+"""Thresholds between negative and positive cells: planted truth, scale, missing values, records."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from integrate.errors import DatasetNotFoundError, IntegrateWarning, ParameterError
+from integrate.features.positive import OtsuThreshold, find_thresholds, mark_positive
+
+
+def cells_of(**columns: object) -> ad.AnnData:
+    frame = pd.DataFrame({name: np.asarray(values, float) for name, values in columns.items()})
+    return ad.AnnData(frame.set_axis([f"cell{k}" for k in range(len(frame))]))
+
+
+def planted(share: float, *, n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-normal background and positive cells twenty times as bright."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share
+    return np.exp(rng.normal(0, 0.5, n)) * np.where(truth, 20, 1), truth
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.6, 0.8])
+def test_planted_positive_cells_are_found(share: float) -> None:
+    values, truth = planted(share)
+    marked = mark_positive(cells_of(CD8_mean=values))
+    assert (marked.obs["CD8_positive"].to_numpy() == truth).mean() > 0.99
+
+
+@settings(max_examples=30, deadline=None)
+@given(scale=st.floats(1e-3, 1e5))
+def test_the_scale_of_the_image_does_not_matter(scale: float) -> None:
+    values, _ = planted(0.2, n=300)
+    one, other = (find_thresholds(cells_of(A_mean=values * factor))["A"] for factor in (1, scale))
+    assert other == pytest.approx(scale * one, rel=1e-3)
+
+
+def test_one_threshold_serves_all_fields_so_a_negative_field_stays_negative() -> None:
+    bright, _ = planted(0.5)
+    dark, _ = planted(0.0, seed=1)
+    marked = mark_positive(cells_of(A_mean=np.concatenate([bright, dark])))
+    assert marked.obs["A_positive"].to_numpy()[len(bright) :].mean() < 0.03
+
+
+def test_a_missing_value_is_neither_positive_nor_negative() -> None:
+    marked = mark_positive(cells_of(A_mean=[0, 9, np.nan], B_mean=[0, 9, 9]), thresholds={"A": 1, "B": 1})
+    assert marked.obs["A_positive"].isna().tolist() == [False, False, True]
+    assert marked.obs["A_positive"].mean() == 0.5
+    assert marked.obs["B_positive"].dtype == bool
+
+
+def test_a_channel_without_any_value_is_missing_everywhere_and_said_so() -> None:
+    with pytest.warns(IntegrateWarning, match=r"\['A'\] have no value in any cell"):
+        marked = mark_positive(cells_of(A_mean=[np.nan, np.nan]))
+    assert marked.obs["A_positive"].isna().all()
+    assert math.isnan(marked.uns["integrate"]["positive"]["thresholds"]["A"])
+
+
+def test_where_nobody_stands_out_nobody_is_positive() -> None:
+    assert not mark_positive(cells_of(A_mean=[0, 0, 0], B_mean=[-1, -1, -1])).obs.to_numpy().any()
+
+
+def test_thresholds_and_settings_are_recorded_and_survive_h5ad(tmp_path: object) -> None:
+    values, _ = planted(0.2)
+    values[0] = np.nan
+    cells = cells_of(A_mean=values, B_mean=values, area_um2=values)
+    cells.uns["integrate"] = {"unit": "um"}
+    marked = mark_positive(cells, channels=["A"])
+    assert marked.obs.columns.tolist() == ["A_positive"]
+    assert "A_positive" not in cells.obs
+    assert marked.uns["integrate"]["unit"] == "um"
+    marked.write_h5ad(f"{tmp_path}/marked.h5ad")
+    back = ad.read_h5ad(f"{tmp_path}/marked.h5ad")
+    assert back.obs["A_positive"].isna().sum() == 1
+    note = back.uns["integrate"]["positive"]
+    assert note["thresholds"]["A"] == find_thresholds(cells)["A"]
+    assert json.loads(note["settings"]) == {"statistic": "mean", "cofactor": None}
+
+
+def test_unknown_channels_and_settings_are_refused() -> None:
+    cells = cells_of(CD45_mean=[1, 2, 3])
+    with pytest.raises(DatasetNotFoundError, match="no column 'CD54_mean' was measured; closest: 'CD45'"):
+        mark_positive(cells, channels=["CD54"])
+    with pytest.raises(ParameterError, match=r"no threshold for \['CD45'\]"):
+        mark_positive(cells, channels=["CD45"], thresholds={"CD3": 1})
+    with pytest.raises(ParameterError, match="cofactor is 0"):
+        OtsuThreshold(cofactor=0)
