@@ -13,7 +13,6 @@ from .features.positive import mark_positive as mark_positive
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .join.cohort import Cohort as Cohort
-from .join.store import read_cohort as read_cohort
 from .join.link import link as link
 from .join.reduce import Composition as Composition
 from .join.reduce import Fraction as Fraction
@@ -21,6 +20,7 @@ from .join.reduce import Mean as Mean
 from .join.reduce import Median as Median
 from .join.reduce import Quantile as Quantile
 from .join.reduce import Steps as Steps
+from .join.store import read_cohort as read_cohort
 from .model.assemble import open_study as open_study
 from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed

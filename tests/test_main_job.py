@@ -54,7 +54,7 @@ def assert_page_is_whole(page: Path, *, name: str) -> None:
     assert "spatialdata" in text
 
 
-# --- the breast DCIS study (MIBI), Risom et al. 2022 ---------------------------------------------------------------
+# --- the breast DCIS study (MIBI), Risom et al. 2022 ---
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_dcis_her2_protein_is_highest_in_the_her2_subtype(dcis_report: Report) -
     assert tested["p"] > 0.05
 
 
-# --- bad input: one clear error or audit row, never a traceback into a library -----------------------------------------
+# --- bad input: one clear error or audit row, never a traceback into a library ---
 
 
 @pytest.fixture

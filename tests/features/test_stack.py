@@ -36,10 +36,10 @@ def test_another_panel_is_missing_not_zero() -> None:
 
 
 def test_pixels_and_micrometres_do_not_mix() -> None:
+    in_pixels, in_micrometres = measured("a"), measured("b", pixel_size_um=(0.5, 0.5))
+    in_micrometres.var_names = in_pixels.var_names  # as a careless rename would
     with pytest.raises(AlignmentError, match="not measured alike"):
-        ig_tables = [measured("a"), measured("b", pixel_size_um=(0.5, 0.5))]
-        ig_tables[1].var_names = ig_tables[0].var_names  # as a careless rename would
-        stack_cells(ig_tables)
+        stack_cells([in_pixels, in_micrometres])
 
 
 def test_the_same_image_twice_is_refused() -> None:
