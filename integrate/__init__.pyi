@@ -9,6 +9,8 @@ from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.positive import OtsuThreshold as OtsuThreshold
+from .features.positive import find_thresholds as find_thresholds
 from .features.positive import mark_positive as mark_positive
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells

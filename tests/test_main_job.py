@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,22 @@ def test_demo_recovers_what_was_planted(demo: tuple[Report, pd.DataFrame]) -> No
 def test_demo_page_has_no_warning_and_every_part(demo: tuple[Report, pd.DataFrame]) -> None:
     assert demo[0].warnings == ()
     assert_page_is_whole(demo[0].page, name="demo")
+
+
+def test_readme_code_prints_what_the_readme_shows(
+    demo: tuple[Report, pd.DataFrame], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    code, printed = re.findall(r"```(?:python)?\n(.*?)```", (repository / "README.md").read_text("utf-8"), re.DOTALL)[
+        :2
+    ]
+    standing = tmp_path / ".cache" / "integrate" / "demo"  # where simulate_study() writes, already there
+    standing.parent.mkdir(parents=True)
+    standing.symlink_to(demo[0].parameters["data_root"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("INTEGRATE_DEMO", demo[0].parameters["data_root"])
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == printed
 
 
 def test_notebook_has_no_outputs_and_few_cells() -> None:

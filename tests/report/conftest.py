@@ -34,7 +34,7 @@ def write_notebook() -> NotebookWriter:
     return write
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fixed_versions() -> Iterator[dict[str, str]]:
     """Hold the versions still, the hash of our own source above all, while somebody edits the checkout."""
     versions = {"python": "3.11", "integrate": "0.1.0", "integrate source": "0123456789abcdef"}
