@@ -1,4 +1,4 @@
-"""Marker positivity: which cells express a marker, by one recorded threshold per channel."""
+"""Marker positivity: which cells express a marker, by one recorded threshold per channel and batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DatasetNotFoundError, ParameterError, closest, warn
+from integrate.errors import DatasetNotFoundError, ParameterError, closest, some, warn
 from integrate.keys import ATTRS
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_settings, record
@@ -16,6 +16,7 @@ from integrate.model.provenance import hash_settings, record
 if TYPE_CHECKING:
     import anndata as ad
     import numpy as np
+    import pandas as pd
 
 __all__ = ["OtsuThreshold", "find_thresholds", "mark_positive"]
 
@@ -96,6 +97,7 @@ def mark_positive(
     channels: Iterable[str] | None = None,
     method: OtsuThreshold | None = None,
     thresholds: Mapping[str, float] | None = None,
+    within: str | pd.Series[Any] | None = None,
 ) -> ad.AnnData:
     """Return the cells with a true/false column ``{channel}_positive`` in ``obs`` for every channel.
 
@@ -109,18 +111,23 @@ def mark_positive(
         How thresholds are found; by default `OtsuThreshold()`.
     thresholds
         Thresholds to use instead, e.g. those of another study or set by an expert.
+    within
+        Batches that were not imaged alike, e.g. sites or staining runs with another gain or offset: thresholds are
+        found in each of them separately. A column of ``obs``, or a Series whose index is named like one, e.g.
+        ``study.subjects["site"]``. Each batch needs positive and negative cells of its own.
 
     Returns
     -------
-    A copy. A cell whose value is missing is neither: its column is then nullable. Thresholds, settings and their hash
-    are in ``uns["integrate"]["positive"]``.
+    A copy. A cell whose value or batch is missing is neither: its column is then nullable. Thresholds, settings and
+    their hash are in ``uns["integrate"]["positive"]``; with `within` its ``thresholds`` hold per channel an array with
+    one number for each of its ``batches``.
 
     Raises
     ------
     DatasetNotFoundError
-        If a channel was not measured.
+        If a channel was not measured, or `within` is no column of ``obs``.
     ParameterError
-        If a channel has no threshold in `thresholds`.
+        If a channel has no threshold in `thresholds`, or both `thresholds` and `within` are given.
 
     Examples
     --------
@@ -128,34 +135,92 @@ def mark_positive(
     >>> cells = anndata.AnnData(pandas.DataFrame({"CD45_mean": [0.1, 0.2, 9.0]}, index=list("abc")))
     >>> mark_positive(cells, thresholds={"CD45": 1.0}).obs["CD45_positive"].tolist()
     [False, False, True]
+
+    A dim and a bright site:
+
+    >>> cells = anndata.AnnData(pandas.DataFrame({"CD45_mean": [1.0, 8, 9, 10, 80, 90]}, index=list("abcdef")))
+    >>> cells.obs["site"] = ["dim"] * 3 + ["bright"] * 3
+    >>> mark_positive(cells, within="site").obs["CD45_positive"].tolist()
+    [False, True, True, False, True, True]
     """
     from integrate import __version__
 
+    if thresholds is not None and within is not None:
+        raise ParameterError("both thresholds and within are given; within finds thresholds, so give one of them")
     method = method or OtsuThreshold()
-    if thresholds is None:
-        found = find_thresholds(cells, channels=channels, method=method)
-    else:
-        names = list(thresholds) if channels is None else list(channels)
-        absent = [name for name in names if name not in thresholds]
-        if absent:
-            raise ParameterError(f"no threshold for {absent}; {closest(absent[0], thresholds)}")
-        found = {name: float(thresholds[name]) for name in names}
-    marked = cells.copy()
-    for channel, column in _columns(cells, found, method.statistic).items():
-        marked.obs[f"{channel}_positive"] = _above(_values(cells, column), found[channel])
-    unknown = [channel for channel, threshold in found.items() if math.isnan(threshold)]
-    if unknown:
-        warn(f"channels {unknown} have no value in any cell; whether cells are positive is missing")
-    settings = {"given": True, "statistic": method.statistic} if thresholds is not None else asdict(method)
+    known = None if thresholds is None else _given(thresholds, channels)
+    columns = _columns(cells, channels if known is None else known, method.statistic)
+    batch, names = _batches(cells, within)
+    marked, found = cells.copy(), {}
+    for channel, column in columns.items():
+        values = _values(cells, column)
+        found[channel] = (
+            [_threshold(values[batch == number], method) for number in range(len(names))]
+            if known is None
+            else [known[channel]]
+        )
+        marked.obs[f"{channel}_positive"] = _above(values, found[channel], batch)
+    _warn_of_missing(found, names, batch, within)
+    settings = {"given": True, "statistic": method.statistic} if known is not None else asdict(method)
+    if within is not None:
+        settings["within"] = within if isinstance(within, str) else str(within.name)
     made = {
-        "thresholds": found,
+        "thresholds": found if within is not None else {channel: each[0] for channel, each in found.items()},
+        **({"batches": names} if within is not None else {}),
         "settings": json.dumps(settings),
-        "settings_hash": hash_settings({"settings": settings, "thresholds": found}),
+        "settings_hash": hash_settings({"settings": settings, "batches": names, "thresholds": found}),
         "tool": f"integrate {__version__}",
     }
     marked.uns[ATTRS] = {**image_notes(cells), "positive": made}
     record("mark_positive", cells=cells.n_obs, **made)
     return marked
+
+
+def _given(thresholds: Mapping[str, float], channels: Iterable[str] | None) -> dict[str, float]:
+    names = list(thresholds) if channels is None else list(channels)
+    absent = [name for name in names if name not in thresholds]
+    if absent:
+        raise ParameterError(f"no threshold for {absent}; {closest(absent[0], thresholds)}")
+    return {name: float(thresholds[name]) for name in names}
+
+
+def _batches(cells: ad.AnnData, within: str | pd.Series[Any] | None) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """Return the number of each cell's batch, -1 where it is missing, and the names of the batches."""
+    import numpy as np
+    import pandas as pd
+
+    if within is None:
+        return np.zeros(cells.n_obs, np.int64), [""]
+    key = within if isinstance(within, str) else str(within.index.name)
+    if key not in cells.obs:
+        raise DatasetNotFoundError(f"the cells have no column {key!r} in obs; {closest(key, cells.obs.columns)}")
+    values = cells.obs[key]
+    if not isinstance(within, str):
+        if not within.index.is_unique:
+            raise ParameterError(f"{key} repeats in the index of {within.name!r}; give one row for each")
+        values = values.astype(object).map(within.astype(object))
+    batch, names = pd.factorize(values.astype(object), sort=False)
+    order = np.argsort(np.asarray([str(name) for name in names], dtype=object), kind="stable")
+    place = np.empty(len(names) + 1, np.int64)
+    place[order], place[-1] = np.arange(len(names)), -1
+    return place[batch], [str(names[number]) for number in order]
+
+
+def _warn_of_missing(
+    found: Mapping[str, list[float]], names: list[str], batch: np.ndarray[Any, Any], within: object
+) -> None:
+    """Say which cells are neither positive nor negative, and why."""
+    if within is None:
+        unknown = [channel for channel, (threshold,) in found.items() if math.isnan(threshold)]
+        if unknown:
+            warn(f"channels {unknown} have no value in any cell; whether cells are positive is missing")
+        return
+    homeless = int((batch < 0).sum())
+    if homeless:
+        warn(f"{homeless} of {len(batch)} cells have no batch; whether they are positive is missing")
+    gone = [f"{c} in {name}" for c, each in found.items() for name, t in zip(names, each, strict=True) if math.isnan(t)]
+    if gone:
+        warn(f"no cell has a value of {some(gone)}; whether these cells are positive is missing")
 
 
 def _columns(cells: ad.AnnData, channels: Iterable[str] | None, statistic: str) -> dict[str, str]:
@@ -187,10 +252,12 @@ def _threshold(values: np.ndarray[Any, Any], method: OtsuThreshold) -> float:
     return float(np.sinh(threshold_otsu(np.arcsinh(values / cofactor))) * cofactor)
 
 
-def _above(values: np.ndarray[Any, Any], threshold: float) -> Any:
+def _above(values: np.ndarray[Any, Any], thresholds: list[float], batch: np.ndarray[Any, Any]) -> Any:
+    """Return whether each value is above the threshold of its batch; missing where either is."""
     import numpy as np
     import pandas as pd
 
-    missing = np.isnan(values) | math.isnan(threshold)
+    threshold = np.array([*thresholds, math.nan])[batch]  # batch -1 takes the last
+    missing = np.isnan(values) | np.isnan(threshold)
     above = values > threshold
     return pd.arrays.BooleanArray(above, missing) if missing.any() else above

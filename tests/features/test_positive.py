@@ -93,3 +93,64 @@ def test_unknown_channels_and_settings_are_refused() -> None:
         mark_positive(cells, channels=["CD45"], thresholds={"CD3": 1})
     with pytest.raises(ParameterError, match="cofactor is 0"):
         OtsuThreshold(cofactor=0)
+
+
+def two_sites() -> tuple[ad.AnnData, np.ndarray]:
+    """The same tissue imaged twice, once with twelve times the gain and an offset."""
+    values, truth = planted(0.3)
+    cells = cells_of(A_mean=np.concatenate([values, 12 * values + 5]))
+    cells.obs["subject_id"] = np.repeat(["P1", "P2"], len(values))
+    cells.obs["site"] = np.repeat(["north", "south"], len(values))
+    return cells, np.concatenate([truth, truth])
+
+
+def test_batches_with_another_gain_need_thresholds_of_their_own() -> None:
+    cells, truth = two_sites()
+    right = {
+        name: (mark_positive(cells, within=within).obs["A_positive"].to_numpy() == truth).mean()
+        for name, within in (("one", None), ("each", "site"))
+    }
+    assert right["each"] > 0.99
+    assert right["one"] < 0.9
+
+
+def test_thresholds_within_a_batch_are_those_of_its_cells_alone_and_are_recorded(tmp_path: object) -> None:
+    cells, _ = two_sites()
+    by_column = mark_positive(cells, within="site")
+    by_subject = mark_positive(
+        cells, within=pd.Series({"P2": "south", "P1": "north"}, name="site").rename_axis("subject_id")
+    )
+    pd.testing.assert_frame_equal(by_column.obs, by_subject.obs)
+    by_column.write_h5ad(f"{tmp_path}/marked.h5ad")
+    note = ad.read_h5ad(f"{tmp_path}/marked.h5ad").uns["integrate"]["positive"]
+    assert list(note["batches"]) == ["north", "south"]
+    assert json.loads(note["settings"])["within"] == "site"
+    alone = [find_thresholds(cells[cells.obs["site"] == site].copy())["A"] for site in note["batches"]]
+    assert list(note["thresholds"]["A"]) == alone
+
+
+def test_a_cell_without_a_batch_is_neither_and_counted() -> None:
+    cells, _ = two_sites()
+    cells.obs.loc[cells.obs_names[:3], "site"] = None
+    with pytest.warns(IntegrateWarning, match="3 of 8000 cells have no batch"):
+        marked = mark_positive(cells, within="site")
+    assert marked.obs["A_positive"].isna().sum() == 3
+
+
+def test_a_batch_without_any_value_of_a_channel_is_missing_and_named() -> None:
+    cells = cells_of(A_mean=[0, 9, np.nan, np.nan])
+    cells.obs["site"] = ["x", "x", "y", "y"]
+    with pytest.warns(IntegrateWarning, match="no cell has a value of 'A in y'"):
+        marked = mark_positive(cells, within="site")
+    assert marked.obs["A_positive"].isna().tolist() == [False, False, True, True]
+
+
+def test_batches_that_do_not_fit_are_refused() -> None:
+    cells, _ = two_sites()
+    with pytest.raises(DatasetNotFoundError, match="no column 'sites' in obs; closest: 'site'"):
+        mark_positive(cells, within="sites")
+    with pytest.raises(ParameterError, match="both thresholds and within"):
+        mark_positive(cells, within="site", thresholds={"A": 1})
+    twice = pd.Series(["a", "b"], index=pd.Index(["P1", "P1"], name="subject_id"), name="site")
+    with pytest.raises(ParameterError, match="subject_id repeats in the index of 'site'"):
+        mark_positive(cells, within=twice)
