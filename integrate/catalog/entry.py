@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Parameter:
 
     name: str
     description: str = ""
-    options: tuple[str, ...] = ()
+    options: Sequence[str] = ()
     pattern: str | None = None
 
     @classmethod
@@ -168,6 +169,10 @@ class Entry:
         columns = ["item", *parameters, *(f"id:{namespace}" for namespace in self._ids)]
         return pd.DataFrame(rows, columns=columns, dtype=object)
 
+    def count(self) -> int:
+        """Return how many items there are, without listing them."""
+        return math.prod(len(self._options(parameter)) for parameter in self.parameters.values())
+
     def reader(self, **parameters: str) -> Any:
         """Return the reader of one item; nothing is read yet.
 
@@ -225,7 +230,7 @@ class Entry:
     def _ids(self) -> dict[str, str]:
         return {str(k): str(v) for k, v in (self._spec["kwargs"].get("ids") or {}).items()}
 
-    def _options(self, parameter: Parameter) -> tuple[str, ...]:
+    def _options(self, parameter: Parameter) -> Sequence[str]:
         value = self._context.values.get(parameter.name)
         return parameter.options if value is None else (str(value),)
 

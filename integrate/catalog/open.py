@@ -125,6 +125,7 @@ class Catalog(Mapping[str, Entry]):
         self._document = document
         self._path = path
         self._values = dict(values or {})
+        self._asset_entries: dict[str, AssetEntry] = {}
 
     @property
     def name(self) -> str:
@@ -187,8 +188,12 @@ class Catalog(Mapping[str, Entry]):
         key = aliases.get(name, name)
         if key not in entries:
             raise DatasetNotFoundError(f"no dataset named {name!r} in catalog {self.name!r}; {closest(name, entries)}")
-        kind = AssetEntry if entries[key]["reader"] == ASSET_READER else Entry
-        return kind(str(key), entries[key], self._context)
+        if entries[key]["reader"] != ASSET_READER:
+            return Entry(str(key), entries[key], self._context)
+        kept, context = self._asset_entries.get(key), self._context
+        if kept is None or not kept.belongs_to(context):  # a data root may have changed
+            kept = self._asset_entries[key] = AssetEntry(str(key), entries[key], context)
+        return kept
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._document["entries"])
@@ -274,6 +279,6 @@ def _own_cache(default: object) -> str | None:
 
 def _count(entry: Entry) -> int | None:
     try:
-        return len(entry.items())
+        return entry.count()
     except (SourceNotFoundError, ParameterError):
         return None

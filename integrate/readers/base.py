@@ -108,8 +108,7 @@ class Reader(BaseReader):  # type: ignore[misc]
         """
         if options:
             return self(**options).read()
-        path = self.local_path()
-        fingerprint = self._verified(path)
+        path, origin = self._fetched()
         own = {name: value for name, value in self.kwargs.items() if name in self.option_names()}
         try:
             opened = self._open(path, **own)
@@ -117,20 +116,26 @@ class Reader(BaseReader):  # type: ignore[misc]
             if entry := self.metadata.get("entry"):
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
             raise
-        origin = {
-            "catalog": self.metadata.get("catalog", ""),
-            "entry": self.metadata.get("entry", ""),
-            "parameters": self.metadata.get("parameters", {}),
-            "reader": type(self).__name__,
-            "location": path.name,
-            **fingerprint,
-        }
         record("load", **origin)
         return self._noted(opened, origin)
 
     def discover(self, **options: Any) -> Any:
         """Return the same as `read`: every reader here is lazy."""
         return self.read(**options)
+
+    def fetch(self) -> Path:
+        """Return the local path of the source, checked against the catalog and recorded as loaded, without opening it.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If nothing is at the location.
+        DataError
+            If the bytes are not what the catalog promises.
+        """
+        path, origin = self._fetched()
+        record("load", **origin)
+        return path
 
     def local_path(self) -> Path:
         """Return the local path of the source.
@@ -164,6 +169,19 @@ class Reader(BaseReader):  # type: ignore[misc]
 
     def __dir__(self) -> list[str]:
         return sorted(object.__dir__(self))
+
+    def _fetched(self) -> tuple[Path, dict[str, Any]]:
+        """Return where the source lies, and what to note of its origin."""
+        path = self.local_path()
+        fingerprint = self._verified(path)
+        return path, {
+            "catalog": self.metadata.get("catalog", ""),
+            "entry": self.metadata.get("entry", ""),
+            "parameters": self.metadata.get("parameters", {}),
+            "reader": type(self).__name__,
+            "location": path.name,
+            **fingerprint,
+        }
 
     def _verified(self, path: Path) -> dict[str, Any]:
         """Return what identifies the source's bytes, after checking it against ``verify``."""
