@@ -64,6 +64,30 @@ def list_catalog(source: str, settings: Settings = None) -> None:
     typer.echo(catalog.table().to_string())
 
 
+@catalog_app.command("search")
+@_told
+def search(
+    source: str,
+    text: Annotated[str | None, typer.Argument(help="Words to look for.")] = None,
+    settings: Settings = None,
+    *,
+    modality: Annotated[list[str] | None, typer.Option()] = None,
+    subject: Annotated[list[str] | None, typer.Option()] = None,
+    licence: Annotated[list[str] | None, typer.Option()] = None,
+    has: Annotated[list[str] | None, typer.Option(help="People must have all of these modalities.")] = None,
+) -> None:
+    """Find datasets and items by words, modality, person or licence. Exit status 1 when nothing is found."""
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    hits = catalog.search(text, modality=modality, subject=subject, licence=licence, has=has)
+    typer.echo(hits.table().to_string() if len(hits) else repr(hits))
+    for name, reason in hits.unreachable.items():
+        typer.secho(f"could not ask {name}: {reason}", err=True)
+    if not len(hits):
+        raise typer.Exit(1)
+
+
 @catalog_app.command("check")
 @_told
 def check(

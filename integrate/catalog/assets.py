@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from integrate.catalog.entry import Context, Entry, Parameter
+from integrate.catalog.entry import Context, Entry, Parameter, _integrity
 from integrate.catalog.registry import short_name
 from integrate.catalog.rows import AssetRows
 from integrate.catalog.safety import is_remote, is_url_key
@@ -28,6 +29,9 @@ class AssetEntry(Entry):
     """
 
     _opened: AssetRows | None = None
+    _narrowed = False
+    #: Keys left by a search, so that a narrowed dataset can be sent to another process.
+    _kept: tuple[str, ...] | None = None
 
     @property
     def reader_name(self) -> str:
@@ -52,7 +56,7 @@ class AssetEntry(Entry):
                 rows.check_keys()
             except DataError as error:
                 raise CatalogError(f"{self.name}: {error}") from error
-            self._opened = rows
+            self._opened = rows if self._kept is None else rows.subset([rows.find(key) for key in self._kept])
         return self._opened
 
     @property
@@ -67,6 +71,43 @@ class AssetEntry(Entry):
     def count(self) -> int:
         """Return the number of rows."""
         return len(self.rows)
+
+    @property
+    def id_namespaces(self) -> tuple[str, ...]:
+        """Namespaces of the ids that the catalog gives every row."""
+        return tuple(self._spec["kwargs"]["item"].get("ids") or {})
+
+    def id_column(self, namespace: str) -> Any:
+        """Return the ids of one namespace as an Arrow array, one per row."""
+        filled = self.rows.filled(str(self._spec["kwargs"]["item"]["ids"][namespace]))
+        return filled.combine_chunks() if hasattr(filled, "combine_chunks") else filled
+
+    def narrow(self, keep: Any) -> AssetEntry:
+        """Return the same dataset with only the rows at which an Arrow array of booleans is true."""
+        import pyarrow.compute as pc
+
+        left = copy.copy(self)
+        left._opened = self.rows.subset(pc.indices_nonzero(keep))
+        left._narrowed = True
+        return left
+
+    @property
+    def integrity(self) -> str:
+        """What the table says of the bytes of its rows."""
+        return _integrity(self._spec["kwargs"].get("item", {}).get("verify"))
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all rows, from the column ``bytes``; ``None`` without one or where a cell is empty."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if "bytes" not in self.rows.columns or self.rows.column("bytes").null_count or not len(self.rows):
+            return None
+        try:
+            return int(pc.sum(self.rows.column("bytes").cast(pa.int64())).as_py())
+        except pa.ArrowInvalid as error:
+            raise CatalogError(f"{self.name}: column 'bytes' of the asset table is not whole numbers") from error
 
     def items(self) -> pd.DataFrame:
         """Return one row per file: ``item``, the declared ids as ``id:<namespace>``, and ``day`` if declared."""
@@ -105,7 +146,13 @@ class AssetEntry(Entry):
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""
         parameters = {self._key: "one row of the asset table"}
-        return {"name": self.name, "reader": self.reader_name, "parameters": parameters, **self.metadata}
+        return {
+            "name": self.name,
+            "reader": self.reader_name,
+            "parameters": parameters,
+            **self._facts(),
+            **self.metadata,
+        }
 
     def _item_parameters(self, item: str) -> dict[str, str]:
         return {self._key: item}
@@ -126,7 +173,8 @@ class AssetEntry(Entry):
         return path if is_remote(path) or PurePosixPath(path).is_absolute() else f"{folder}/{path}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
+        state = {name: value for name, value in self.__dict__.items() if name != "_opened"}
+        return {**state, "_kept": tuple(self.rows.keys())} if self._narrowed else state
 
     def __repr__(self) -> str:
         return f"<Entry {self.name!r}: {self.modality} · {self.reader_name}({self._key}=…) · {self.description}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import re
@@ -104,6 +105,9 @@ class Entry:
         What it takes from its catalog.
     """
 
+    #: The items left by a search; ``None`` when all are there.
+    _only: frozenset[str] | None = None
+
     def __init__(self, name: str, spec: Mapping[str, Any], context: Context) -> None:
         self.name = name
         self._spec = spec
@@ -146,6 +150,39 @@ class Entry:
         return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
 
     @property
+    def is_catalog(self) -> bool:
+        """Whether this is a catalog inside the catalog; `load` opens it."""
+        return self.reader_name == "SubCatalog"
+
+    @property
+    def id_namespaces(self) -> tuple[str, ...]:
+        """Namespaces of the ids that the catalog gives every item."""
+        return tuple(self._ids)
+
+    def id_column(self, namespace: str) -> Any:
+        """Return the ids of one namespace as an Arrow array, one per item."""
+        import pyarrow as pa
+
+        return pa.array(self.items()[f"id:{namespace}"], pa.string())
+
+    def narrow(self, keep: Any) -> Entry:
+        """Return the same dataset with only the items at which an Arrow array of booleans is true."""
+        left = copy.copy(self)
+        left._only = frozenset(itertools.compress(self.items()["item"], keep.to_pylist()))
+        return left
+
+    @property
+    def integrity(self) -> str:
+        """What the catalog says of the bytes: ``"sha256"``, ``"bytes"``, or ``""`` when it says nothing."""
+        return _integrity(self._spec["kwargs"].get("verify"))
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all items as the catalog says, ``None`` when it does not."""
+        stated = (self._spec["kwargs"].get("verify") or {}).get("bytes")
+        return stated if isinstance(stated, int) else None
+
+    @property
     def parameters(self) -> dict[str, Parameter]:
         """The parameters this entry asks for, by name."""
         own = {name: Parameter.from_spec(name, spec) for name, spec in self._spec["user_parameters"].items()}
@@ -166,11 +203,14 @@ class Entry:
         parameters = self.parameters
         choices = [self._options(p) for p in parameters.values()]
         rows = [self._item_row(dict(zip(parameters, chosen, strict=True))) for chosen in itertools.product(*choices)]
+        rows = rows if self._only is None else [row for row in rows if row["item"] in self._only]
         columns = ["item", *parameters, *(f"id:{namespace}" for namespace in self._ids)]
         return pd.DataFrame(rows, columns=columns, dtype=object)
 
     def count(self) -> int:
         """Return how many items there are, without listing them."""
+        if self._only is not None:
+            return len(self._only)
         return math.prod(len(self._options(parameter)) for parameter in self.parameters.values())
 
     def reader(self, **parameters: str) -> Any:
@@ -184,6 +224,9 @@ class Entry:
             If the location leads outside the allowed folders.
         """
         values = self._values(parameters)
+        item = urlencode({name: values[name] for name in self.parameters}, quote_via=quote)
+        if self._only is not None and item not in self._only:
+            raise ParameterError(f"{self.name}: {item!r} is not among the items found; {closest(item, self._only)}")
         kwargs = fill_template(self._spec["kwargs"], values, where=f"{self._context.catalog}/{self.name}")
         return self._make(str(self._spec["reader"]), kwargs, parameters)
 
@@ -221,7 +264,17 @@ class Entry:
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""
         parameters = {n: p.pattern or f"{len(p.options)} options" for n, p in self.parameters.items()}
-        return {"name": self.name, "reader": self.reader_name, "parameters": parameters, **self.metadata}
+        return {
+            "name": self.name,
+            "reader": self.reader_name,
+            "parameters": parameters,
+            **self._facts(),
+            **self.metadata,
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        facts = {"bytes": self.size, "integrity": self.integrity or "no checksum; run `integrate catalog lock`"}
+        return {name: value for name, value in facts.items() if value is not None}
 
     def _item_parameters(self, item: str) -> dict[str, str]:
         return dict(parse_qsl(item, keep_blank_values=True))
@@ -262,6 +315,11 @@ class Entry:
             else value
             for key, value in kwargs.items()
         }
+        if "roots" in located:  # a nested catalog may read what this one may, and nothing else
+            given: Mapping[str, Any] = kwargs["roots"]
+            located["roots"] = {
+                name: confine(str(root), self._context.roots, where=where) for name, root in given.items()
+            }
         metadata = {
             **self.metadata,
             "catalog": self._context.catalog,
@@ -279,6 +337,11 @@ class Entry:
 
         body = [(str(key), _short(value)) for key, value in self.describe().items() if key != "name"]
         return card(f"Dataset · {self.name}", rows(("", ""), body), subtitle=f"catalog {self._context.catalog}")
+
+
+def _integrity(verify: Mapping[str, Any] | None) -> str:
+    given = verify or {}
+    return "sha256" if "hash" in given or "manifest" in given else "bytes" if "bytes" in given else ""
 
 
 def _reader_class(named: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +75,17 @@ class AssetRows:
             whole = self._source.column(name)
             self._columns[name] = whole if self._selected is None else whole.take(self._selected)
         return self._columns[name]
+
+    def subset(self, indices: Any) -> AssetRows:
+        """Return only the rows with these numbers, in the order given."""
+        import pyarrow as pa
+
+        left = copy.copy(self)
+        left._columns = {}
+        left.__dict__.pop("_index", None)
+        chosen = pa.array(indices, pa.uint64()) if isinstance(indices, list) else indices
+        left._selected = chosen if self._selected is None else self._selected.take(chosen)
+        return left
 
     def keys(self) -> RowKeys:
         """Return the keys in the order of the table, as a sequence that is not built."""
@@ -178,9 +190,6 @@ class AssetRows:
         if keep is None or pc.all(keep).as_py():
             return None
         return pc.indices_nonzero(keep)
-
-    def __reduce__(self) -> Any:
-        raise TypeError("rows of an asset table are not pickled; open the catalog again")
 
 
 class RowKeys(Sequence[str]):
