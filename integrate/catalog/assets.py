@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from integrate.catalog.entry import Context, Entry, Parameter, _integrity
@@ -48,11 +48,9 @@ class AssetEntry(Entry):
             If the table has no such column, or two rows have one key.
         """
         if self._opened is None:
-            kwargs = self._filled
-            source = {name: kwargs[name] for name in ("url", "mirrors", "storage_options", "verify") if name in kwargs}
-            path = self._make(str(self._spec["reader"]), source, {}).fetch()
+            path = self._table_reader().fetch()
             try:
-                rows = AssetRows(path, key=self._key, where=kwargs.get("where"))
+                rows = AssetRows(path, key=self._key, where=self._filled.get("where"))
                 rows.check_keys()
             except DataError as error:
                 raise CatalogError(f"{self.name}: {error}") from error
@@ -92,9 +90,20 @@ class AssetEntry(Entry):
         return left
 
     @property
+    def names_patient(self) -> bool:
+        """Whether the ids include the one that a DICOM file's PatientID must be."""
+        return self._spec["kwargs"]["item"].get("patient_namespace", "dicom_patient") in self.id_namespaces
+
+    @property
     def integrity(self) -> str:
         """What the table says of the bytes of its rows."""
-        return _integrity(self._spec["kwargs"].get("item", {}).get("verify"))
+        stated = _integrity(self._spec["kwargs"].get("item", {}).get("verify"))
+        return stated or ("lock" if self._context.is_locked else "")
+
+    def sources(self) -> Iterator[Path]:
+        """Yield the local path of the asset table and of every row."""
+        yield self._table_reader().local_path()
+        yield from super().sources()
 
     @property
     def size(self) -> int | None:
@@ -156,6 +165,11 @@ class AssetEntry(Entry):
 
     def _item_parameters(self, item: str) -> dict[str, str]:
         return {self._key: item}
+
+    def _table_reader(self) -> Any:
+        kwargs = self._filled
+        source = {name: kwargs[name] for name in ("url", "mirrors", "storage_options", "verify") if name in kwargs}
+        return self._make(str(self._spec["reader"]), source, {})
 
     @property
     def _key(self) -> str:

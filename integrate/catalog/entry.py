@@ -6,14 +6,16 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+from integrate.catalog.lock import manifest_path, open_manifest
 from integrate.catalog.registry import known_readers, qualified_reader, short_name
-from integrate.catalog.safety import confine, is_url_key
+from integrate.catalog.safety import confine, is_remote, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
 
@@ -83,6 +85,8 @@ class Context:
         Catalog-level parameters by name, without data roots.
     metadata
         Catalog metadata that entries inherit (licence, access, terms).
+    path
+        The catalog's file, beside which its lock lies.
     """
 
     catalog: str
@@ -90,6 +94,25 @@ class Context:
     roots: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     metadata: Mapping[str, Any]
+    path: Path
+
+    def locked_hash(self, url: str) -> str | None:
+        """Return the hash that the catalog's lock gives for a local location, ``None`` when it is not locked."""
+        if is_remote(url):
+            return None
+        for name, root in self.roots.items():
+            folder = Path(root).resolve()
+            manifest = open_manifest(manifest_path(self.path, name))
+            if manifest is not None and Path(url).is_relative_to(folder):
+                expected = manifest.expected(Path(url).relative_to(folder).as_posix())
+                if expected is not None:
+                    return expected
+        return None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether there is a lock beside the catalog."""
+        return any(manifest_path(self.path, name).is_file() for name in self.roots)
 
 
 class Entry:
@@ -150,6 +173,16 @@ class Entry:
         return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
 
     @property
+    def own_metadata(self) -> dict[str, Any]:
+        """The entry's metadata without what it inherits."""
+        return dict(self._spec["metadata"])
+
+    @property
+    def names_patient(self) -> bool:
+        """Whether the ids include the one that a DICOM file's PatientID must be."""
+        return self._spec["kwargs"].get("patient_namespace", "dicom_patient") in self.id_namespaces
+
+    @property
     def is_catalog(self) -> bool:
         """Whether this is a catalog inside the catalog; `load` opens it."""
         return self.reader_name == "SubCatalog"
@@ -173,8 +206,8 @@ class Entry:
 
     @property
     def integrity(self) -> str:
-        """What the catalog says of the bytes: ``"sha256"``, ``"bytes"``, or ``""`` when it says nothing."""
-        return _integrity(self._spec["kwargs"].get("verify"))
+        """What is known of the bytes: ``"sha256"`` or ``"bytes"`` by the entry, ``"lock"`` by the lock, or ``""``."""
+        return _integrity(self._spec["kwargs"].get("verify")) or ("lock" if self._context.is_locked else "")
 
     @property
     def size(self) -> int | None:
@@ -251,6 +284,10 @@ class Entry:
         """Open one row of `items` by its ``item`` text."""
         return self.reader(**self._item_parameters(item)).read()
 
+    def item_reader(self, item: str) -> Any:
+        """Return the reader of one row of `items`."""
+        return self.reader(**self._item_parameters(item))
+
     def locate_item(self, item: str) -> Any:
         """Return the local path of one row of `items`, without reading it.
 
@@ -260,6 +297,17 @@ class Entry:
             If it is not there; the closest names are given.
         """
         return self.reader(**self._item_parameters(item)).local_path()
+
+    def sources(self) -> Iterator[Path]:
+        """Yield the local path of everything this dataset reads.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If something is not there.
+        """
+        for item in self.items()["item"]:
+            yield self.locate_item(item)
 
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""
@@ -320,6 +368,11 @@ class Entry:
             located["roots"] = {
                 name: confine(str(root), self._context.roots, where=where) for name, root in given.items()
             }
+        verify: dict[str, Any] = dict(kwargs.get("verify") or {})
+        if "hash" not in verify and isinstance(located.get("url"), str):
+            locked = self._context.locked_hash(located["url"])
+            if locked is not None:
+                located["verify"] = {**verify, "hash": f"sha256:{locked}"}
         metadata = {
             **self.metadata,
             "catalog": self._context.catalog,

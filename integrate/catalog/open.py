@@ -37,7 +37,7 @@ LISTING: tuple[str, ...] = (
 
 MAX_LISTED = 40
 INTEGRITY_BADGES: dict[str, tuple[str, str]] = {
-    "sha256": ("sha256", "ok"), "bytes": ("size only", "warn"), "": ("unlocked", "plain"),
+    "sha256": ("sha256", "ok"), "bytes": ("size only", "warn"), "lock": ("locked", "ok"), "": ("unlocked", "plain"),
 }  # fmt: skip
 
 
@@ -162,6 +162,11 @@ class Catalog(Mapping[str, Entry]):
         """Catalog-level parameters, without data roots."""
         declared = self._document["user_parameters"].items()
         return {name: Parameter.from_spec(name, spec) for name, spec in declared if spec["cls"] != ROOT_CLASS}
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """Folders the catalog may read from: its own as ``CATALOG_DIR``, and the data roots that are given."""
+        return {"CATALOG_DIR": str(self._path.parent), **self.data_roots}
 
     @property
     def root_names(self) -> tuple[str, ...]:
@@ -299,7 +304,7 @@ class Catalog(Mapping[str, Entry]):
         folder = str(self._path.parent)
         roots = self.data_roots
         values = {**self._values, **roots, "CATALOG_DIR": folder, "CATALOG_PATH": str(self._path)}
-        return Context(self.name, values, {"CATALOG_DIR": folder, **roots}, self.parameters, self.metadata)
+        return Context(self.name, values, self.roots, self.parameters, self.metadata, self._path)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

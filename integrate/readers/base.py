@@ -6,6 +6,7 @@ import inspect
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,12 @@ __all__ = ["Reader"]
 HASH_UP_TO_BYTES = 256_000_000
 #: Arguments every reader takes beside its own.
 COMMON: tuple[str, ...] = ("url", "storage_options", "ids", "verify")
+
+
+@lru_cache(maxsize=4096)
+def _hash_once(path: str, _changed: int, _size: int) -> str:
+    """Return the sha256 of a file; a slide of gigabytes is hashed again only when it changes."""
+    return hash_file(path)
 
 
 class Reader(BaseReader):  # type: ignore[misc]
@@ -116,6 +123,7 @@ class Reader(BaseReader):  # type: ignore[misc]
             if entry := self.metadata.get("entry"):
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
             raise
+        self._check_pixel_size(opened)
         record("load", **origin)
         return self._noted(opened, origin)
 
@@ -194,7 +202,7 @@ class Reader(BaseReader):  # type: ignore[misc]
         if size > HASH_UP_TO_BYTES and "hash" not in expected:
             newest = max((file.stat().st_mtime_ns for file in files), default=0)
             return {"sha256": None, "bytes": size, "changed": newest}
-        digest = hash_file(path)
+        digest = hash_file(path) if path.is_dir() else _hash_once(str(path), path.stat().st_mtime_ns, size)
         if "hash" in expected and digest != str(expected["hash"]).removeprefix("sha256:"):
             raise DataError(f"sha256 of {path.name} is {digest[:12]}…, the catalog says {str(expected['hash'])[:19]}…")
         return {"sha256": digest, "bytes": size}
@@ -206,6 +214,16 @@ class Reader(BaseReader):  # type: ignore[misc]
             ids = {**notes.get("ids", {}), **self.ids}
             place[ATTRS] = {**notes, "ids": ids, "origin": dict(origin)}
         return opened
+
+    def _check_pixel_size(self, opened: Any) -> None:
+        """Check the pixel size an image states against the one that the catalog declares."""
+        declared = self.metadata.get("pixel_size_um")
+        found = getattr(opened, "attrs", {}).get(ATTRS, {}).get("pixel_size_um")
+        if declared is None or found is None:
+            return
+        expected = [float(edge) for edge in (declared if isinstance(declared, (list, tuple)) else [declared] * 2)]
+        if len(expected) != 2 or any(abs(a - b) > 1e-3 * b for a, b in zip(found, expected, strict=True)):
+            raise DataError(f"the file states pixels of {found} µm (y, x), the catalog says {declared}; correct one")
 
     def _check_channels(self, names: list[str]) -> None:
         """Check channel names found in a file against those the catalog declares."""
