@@ -64,6 +64,30 @@ def list_catalog(source: str, settings: Settings = None) -> None:
     typer.echo(catalog.table().to_string())
 
 
+@catalog_app.command("search")
+@_told
+def search(
+    source: str,
+    text: Annotated[str | None, typer.Argument(help="Words to look for.")] = None,
+    settings: Settings = None,
+    *,
+    modality: Annotated[list[str] | None, typer.Option()] = None,
+    subject: Annotated[list[str] | None, typer.Option()] = None,
+    licence: Annotated[list[str] | None, typer.Option()] = None,
+    has: Annotated[list[str] | None, typer.Option(help="People must have all of these modalities.")] = None,
+) -> None:
+    """Find datasets and items by words, modality, person or licence. Exit status 1 when nothing is found."""
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    hits = catalog.search(text, modality=modality, subject=subject, licence=licence, has=has)
+    typer.echo(hits.table().to_string() if len(hits) else repr(hits))
+    for name, reason in hits.unreachable.items():
+        typer.secho(f"could not ask {name}: {reason}", err=True)
+    if not len(hits):
+        raise typer.Exit(1)
+
+
 @catalog_app.command("check")
 @_told
 def check(
@@ -71,16 +95,28 @@ def check(
     settings: Settings = None,
     *,
     deep: Annotated[bool, typer.Option(help="Open every item and compare it with the catalog.")] = False,
+    hashes: Annotated[bool, typer.Option(help="Hash every file and compare it with the lock.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a catalog: safety, descriptions, and that every item is there. Exit status 1 when there are errors."""
     from integrate.catalog.check import check_catalog
     from integrate.catalog.open import open_catalog
 
-    audit = check_catalog(open_catalog(source, **_pairs(settings)), deep=deep)
+    audit = check_catalog(open_catalog(source, **_pairs(settings)), deep=deep, hashes=hashes)
     typer.echo(json.dumps(audit.to_frame().to_dict("records"), indent=2) if as_json else repr(audit))
     if not audit.ok:
         raise typer.Exit(1)
+
+
+@catalog_app.command("lock")
+@_told
+def lock(source: str, settings: Settings = None) -> None:
+    """Hash every file a catalog names and write the manifests beside it; every later load is checked by them."""
+    from integrate.catalog.lock import lock_catalog
+    from integrate.catalog.open import open_catalog
+
+    for root, path in lock_catalog(open_catalog(source, **_pairs(settings)), show_progress=True).items():
+        typer.echo(f"{root}: {path}")
 
 
 @report_app.command("run")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from integrate.catalog.open import Catalog
-from integrate.errors import IntegrateError
+from integrate.catalog.search import subjects_of
+from integrate.catalog.terms import check_terms
+from integrate.errors import IntegrateError, closest
 from integrate.keys import LEVELS
-from integrate.model.audit import Audit, Finding, named
+from integrate.model.audit import Audit, Finding, listed, named
+from integrate.model.identity import parse_rules
 
 if TYPE_CHECKING:
     from integrate.catalog.entry import Entry
@@ -18,7 +23,7 @@ __all__ = ["check_catalog"]
 DESCRIBED: tuple[str, ...] = ("description", "modality", "level")
 
 
-def check_catalog(catalog: Catalog, *, deep: bool = False) -> Audit:
+def check_catalog(catalog: Catalog, *, deep: bool = False, hashes: bool = False) -> Audit:
     """Check every dataset of a catalog and return everything found at once.
 
     Parameters
@@ -26,8 +31,10 @@ def check_catalog(catalog: Catalog, *, deep: bool = False) -> Audit:
     catalog
         What `open_catalog` returns; it has passed the safety rules already.
     deep
-        Also open every item: headers, channels, codebooks and checksums are compared with the catalog. Without it only
-        the presence of each item is checked.
+        Also open every item: headers, patients, channels, pixel sizes, codebooks and checksums are compared with the
+        catalog, and the people named with its spine. Without it only the presence of each item is checked.
+    hashes
+        Hash every file in parallel and compare it with the lock and the checksums given, without opening it.
 
     Returns
     -------
@@ -42,10 +49,16 @@ def check_catalog(catalog: Catalog, *, deep: bool = False) -> Audit:
     for entry in catalog.values():
         found += _entry_metadata(entry)
         found += _items(entry, deep=deep)
+        if hashes:
+            found += _checksums(entry)
+    if deep:
+        found += _people(catalog)
     return Audit(catalog.name, tuple(found), stops="the use of the catalog")
 
 
 def _catalog_metadata(catalog: Catalog) -> Iterator[Finding]:
+    for field, fault in check_terms(catalog.metadata):
+        yield Finding("warning", "not well formed", "", f"{field}: {fault}")
     for field in ("name", "description", "licence"):
         if not catalog.metadata.get(field):
             yield Finding("warning", "not described", "", f"the catalog has no {field}; add metadata.{field}")
@@ -55,6 +68,11 @@ def _entry_metadata(entry: Entry) -> Iterator[Finding]:
     missing = [field for field in DESCRIBED if not entry.metadata.get(field)]
     if missing:
         yield Finding("warning", "not described", entry.name, f"no {', '.join(missing)} in its metadata; add them")
+    for field, fault in check_terms(entry.own_metadata):
+        yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
+    if entry.reader_name == "DicomSeries" and not entry.names_patient:
+        told = "PatientID is compared with nothing; give ids and patient_namespace, whose id the files must state"
+        yield Finding("warning", "patient not checked", entry.name, told)
     if entry.level and entry.level not in (*LEVELS, "study"):
         known = ", ".join((*LEVELS, "study"))
         yield Finding("error", "unknown level", entry.name, f"level {entry.level!r} is not one of {known}")
@@ -83,3 +101,64 @@ def _items(entry: Entry, *, deep: bool) -> Iterator[Finding]:
             told[0][1] if len(items) == 1 else f"{len(told)} of {len(items)} items, {named(concerned)}: {told[0][1]}"
         )
         yield Finding("error", "cannot be opened", entry.name, message, concerned)
+
+
+def _checksums(entry: Entry) -> Iterator[Finding]:
+    """Compare every file with what the lock or the entry says of its bytes."""
+    wrong: list[tuple[str, str]] = []
+    unknown: list[str] = []
+    try:
+        readers = [(str(item), entry.item_reader(str(item))) for item in entry.items()["item"]]
+    except IntegrateError as error:
+        yield Finding("error", "not listed", entry.name, str(error))
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (item, _), fault in zip(readers, pool.map(lambda pair: _byte_fault(pair[1]), readers), strict=True):
+            if fault is None:
+                unknown.append(item or entry.name)
+            elif fault:
+                wrong.append((item or entry.name, fault))
+    if wrong:
+        concerned = tuple(item for item, _ in wrong)
+        yield Finding("error", "changed", entry.name, f"{named(concerned)}: {wrong[0][1]}", concerned)
+    if unknown:
+        told = f"{len(unknown)} of {len(readers)} items have no checksum; run `integrate catalog lock`"
+        yield Finding("note", "not locked", entry.name, told, tuple(unknown))
+
+
+def _byte_fault(reader: Any) -> str | None:
+    """Return what is wrong with the bytes, ``""`` when nothing is, ``None`` when nothing is known of them."""
+    verify = reader.kwargs.get("verify") or {}
+    if not any(verify.get(name) for name in ("hash", "bytes")):
+        return None
+    try:
+        reader.fetch()
+    except IntegrateError as error:
+        return str(error)
+    return ""
+
+
+def _people(catalog: Catalog) -> Iterator[Finding]:
+    """Compare the people each dataset names with those of the spine."""
+    study = catalog.metadata.get("study") or {}
+    spine = (study.get("spine") or {}).get("entry")
+    if spine is None:
+        return
+    if spine not in catalog:
+        yield Finding("error", "no spine", "", f"study.spine names {spine!r}; {closest(spine, catalog)}")
+        return
+    try:
+        rules = parse_rules(study.get("identifiers") or {})
+        known = set(subjects_of(catalog[spine], rules).drop_null().to_pylist())
+    except IntegrateError as error:
+        yield Finding("error", "no spine", spine, str(error))
+        return
+    for entry in catalog.values():
+        try:
+            found = subjects_of(entry, rules).drop_null().unique().to_pylist()
+        except IntegrateError:
+            continue  # said already: its items cannot be listed or opened
+        strangers = listed(set(found) - known)
+        if strangers:
+            told = f"{named(strangers)} of {len(found)} people are not in the spine {spine!r}; correct ids or rules"
+            yield Finding("error", "unknown subject", entry.name, told, strangers)

@@ -13,7 +13,7 @@ from integrate.errors import CatalogError, UnsafeCatalogError, closest
 __all__ = ["complete_document", "parse_document"]
 
 MAX_BYTES = 5_000_000
-MAX_NODES = 200_000
+MAX_NODES = 500_000
 MAX_DEPTH = 40
 MAX_ALIASES = 1_000
 SECTIONS: tuple[str, ...] = ("version", "metadata", "user_parameters", "data", "aliases", "entries")
@@ -129,20 +129,31 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
 
 
 def _check_shape(text: str, where: str) -> None:
-    """Refuse alias bombs and deep nesting while parsing events, before any object is built."""
-    depth = nodes = aliases = 0
+    """Refuse alias bombs and deep nesting while parsing events, before any object is built.
+
+    An alias counts as everything it stands for: a few aliases of aliases stand for billions of nodes.
+    """
+    nodes = aliases = 0
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and how many nodes came before it
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             nodes += 1
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-                depth += 1
+                open_nodes.append((event.anchor, nodes))
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-                depth -= 1
+                anchor, before = open_nodes.pop()
+                if anchor:
+                    sizes[anchor] = nodes - before
             elif isinstance(event, yaml.AliasEvent):
                 aliases += 1
-            if depth > MAX_DEPTH or nodes > MAX_NODES or aliases > MAX_ALIASES:
+                if event.anchor in (anchor for anchor, _ in open_nodes):
+                    raise UnsafeCatalogError(f"{where}: the alias *{event.anchor} refers to itself")
+                nodes += sizes.get(str(event.anchor), 0)
+            if len(open_nodes) > MAX_DEPTH or nodes > MAX_NODES or aliases > MAX_ALIASES:
                 raise UnsafeCatalogError(
-                    f"{where}: more than {MAX_DEPTH} levels, {MAX_NODES:,} nodes or {MAX_ALIASES:,} aliases"
+                    f"{where}: more than {MAX_DEPTH} levels, {MAX_NODES:,} nodes or {MAX_ALIASES:,} aliases; "
+                    "put rows in an asset table"
                 )
     except yaml.YAMLError as error:
         raise CatalogError(f"{where} is not a YAML file: {_first_line(error)}") from error

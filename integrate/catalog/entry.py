@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+from integrate.catalog.lock import manifest_path, open_manifest
 from integrate.catalog.registry import known_readers, qualified_reader, short_name
-from integrate.catalog.safety import confine, is_url_key
+from integrate.catalog.safety import confine, is_remote, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
 
@@ -37,7 +41,7 @@ class Parameter:
 
     name: str
     description: str = ""
-    options: tuple[str, ...] = ()
+    options: Sequence[str] = ()
     pattern: str | None = None
 
     @classmethod
@@ -81,6 +85,8 @@ class Context:
         Catalog-level parameters by name, without data roots.
     metadata
         Catalog metadata that entries inherit (licence, access, terms).
+    path
+        The catalog's file, beside which its lock lies.
     """
 
     catalog: str
@@ -88,6 +94,25 @@ class Context:
     roots: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     metadata: Mapping[str, Any]
+    path: Path
+
+    def locked_hash(self, url: str) -> str | None:
+        """Return the hash that the catalog's lock gives for a local location, ``None`` when it is not locked."""
+        if is_remote(url):
+            return None
+        for name, root in self.roots.items():
+            folder = Path(root).resolve()
+            manifest = open_manifest(manifest_path(self.path, name))
+            if manifest is not None and Path(url).is_relative_to(folder):
+                expected = manifest.expected(Path(url).relative_to(folder).as_posix())
+                if expected is not None:
+                    return expected
+        return None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether there is a lock beside the catalog."""
+        return any(manifest_path(self.path, name).is_file() for name in self.roots)
 
 
 class Entry:
@@ -102,6 +127,9 @@ class Entry:
     context
         What it takes from its catalog.
     """
+
+    #: The items left by a search; ``None`` when all are there.
+    _only: frozenset[str] | None = None
 
     def __init__(self, name: str, spec: Mapping[str, Any], context: Context) -> None:
         self.name = name
@@ -145,6 +173,49 @@ class Entry:
         return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
 
     @property
+    def own_metadata(self) -> dict[str, Any]:
+        """The entry's metadata without what it inherits."""
+        return dict(self._spec["metadata"])
+
+    @property
+    def names_patient(self) -> bool:
+        """Whether the ids include the one that a DICOM file's PatientID must be."""
+        return self._spec["kwargs"].get("patient_namespace", "dicom_patient") in self.id_namespaces
+
+    @property
+    def is_catalog(self) -> bool:
+        """Whether this is a catalog inside the catalog; `load` opens it."""
+        return self.reader_name == "SubCatalog"
+
+    @property
+    def id_namespaces(self) -> tuple[str, ...]:
+        """Namespaces of the ids that the catalog gives every item."""
+        return tuple(self._ids)
+
+    def id_column(self, namespace: str) -> Any:
+        """Return the ids of one namespace as an Arrow array, one per item."""
+        import pyarrow as pa
+
+        return pa.array(self.items()[f"id:{namespace}"], pa.string())
+
+    def narrow(self, keep: Any) -> Entry:
+        """Return the same dataset with only the items at which an Arrow array of booleans is true."""
+        left = copy.copy(self)
+        left._only = frozenset(itertools.compress(self.items()["item"], keep.to_pylist()))
+        return left
+
+    @property
+    def integrity(self) -> str:
+        """What is known of the bytes: ``"sha256"`` or ``"bytes"`` by the entry, ``"lock"`` by the lock, or ``""``."""
+        return _integrity(self._spec["kwargs"].get("verify")) or ("lock" if self._context.is_locked else "")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all items as the catalog says, ``None`` when it does not."""
+        stated = (self._spec["kwargs"].get("verify") or {}).get("bytes")
+        return stated if isinstance(stated, int) else None
+
+    @property
     def parameters(self) -> dict[str, Parameter]:
         """The parameters this entry asks for, by name."""
         own = {name: Parameter.from_spec(name, spec) for name, spec in self._spec["user_parameters"].items()}
@@ -165,8 +236,15 @@ class Entry:
         parameters = self.parameters
         choices = [self._options(p) for p in parameters.values()]
         rows = [self._item_row(dict(zip(parameters, chosen, strict=True))) for chosen in itertools.product(*choices)]
+        rows = rows if self._only is None else [row for row in rows if row["item"] in self._only]
         columns = ["item", *parameters, *(f"id:{namespace}" for namespace in self._ids)]
         return pd.DataFrame(rows, columns=columns, dtype=object)
+
+    def count(self) -> int:
+        """Return how many items there are, without listing them."""
+        if self._only is not None:
+            return len(self._only)
+        return math.prod(len(self._options(parameter)) for parameter in self.parameters.values())
 
     def reader(self, **parameters: str) -> Any:
         """Return the reader of one item; nothing is read yet.
@@ -179,6 +257,9 @@ class Entry:
             If the location leads outside the allowed folders.
         """
         values = self._values(parameters)
+        item = urlencode({name: values[name] for name in self.parameters}, quote_via=quote)
+        if self._only is not None and item not in self._only:
+            raise ParameterError(f"{self.name}: {item!r} is not among the items found; {closest(item, self._only)}")
         kwargs = fill_template(self._spec["kwargs"], values, where=f"{self._context.catalog}/{self.name}")
         return self._make(str(self._spec["reader"]), kwargs, parameters)
 
@@ -203,6 +284,10 @@ class Entry:
         """Open one row of `items` by its ``item`` text."""
         return self.reader(**self._item_parameters(item)).read()
 
+    def item_reader(self, item: str) -> Any:
+        """Return the reader of one row of `items`."""
+        return self.reader(**self._item_parameters(item))
+
     def locate_item(self, item: str) -> Any:
         """Return the local path of one row of `items`, without reading it.
 
@@ -213,10 +298,31 @@ class Entry:
         """
         return self.reader(**self._item_parameters(item)).local_path()
 
+    def sources(self) -> Iterator[Path]:
+        """Yield the local path of everything this dataset reads.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If something is not there.
+        """
+        for item in self.items()["item"]:
+            yield self.locate_item(item)
+
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""
         parameters = {n: p.pattern or f"{len(p.options)} options" for n, p in self.parameters.items()}
-        return {"name": self.name, "reader": self.reader_name, "parameters": parameters, **self.metadata}
+        return {
+            "name": self.name,
+            "reader": self.reader_name,
+            "parameters": parameters,
+            **self._facts(),
+            **self.metadata,
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        facts = {"bytes": self.size, "integrity": self.integrity or "no checksum; run `integrate catalog lock`"}
+        return {name: value for name, value in facts.items() if value is not None}
 
     def _item_parameters(self, item: str) -> dict[str, str]:
         return dict(parse_qsl(item, keep_blank_values=True))
@@ -225,7 +331,7 @@ class Entry:
     def _ids(self) -> dict[str, str]:
         return {str(k): str(v) for k, v in (self._spec["kwargs"].get("ids") or {}).items()}
 
-    def _options(self, parameter: Parameter) -> tuple[str, ...]:
+    def _options(self, parameter: Parameter) -> Sequence[str]:
         value = self._context.values.get(parameter.name)
         return parameter.options if value is None else (str(value),)
 
@@ -257,6 +363,16 @@ class Entry:
             else value
             for key, value in kwargs.items()
         }
+        if "roots" in located:  # a nested catalog may read what this one may, and nothing else
+            given: Mapping[str, Any] = kwargs["roots"]
+            located["roots"] = {
+                name: confine(str(root), self._context.roots, where=where) for name, root in given.items()
+            }
+        verify: dict[str, Any] = dict(kwargs.get("verify") or {})
+        if "hash" not in verify and isinstance(located.get("url"), str):
+            locked = self._context.locked_hash(located["url"])
+            if locked is not None:
+                located["verify"] = {**verify, "hash": f"sha256:{locked}"}
         metadata = {
             **self.metadata,
             "catalog": self._context.catalog,
@@ -274,6 +390,11 @@ class Entry:
 
         body = [(str(key), _short(value)) for key, value in self.describe().items() if key != "name"]
         return card(f"Dataset · {self.name}", rows(("", ""), body), subtitle=f"catalog {self._context.catalog}")
+
+
+def _integrity(verify: Mapping[str, Any] | None) -> str:
+    given = verify or {}
+    return "sha256" if "hash" in given or "manifest" in given else "bytes" if "bytes" in given else ""
 
 
 def _reader_class(named: str) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,20 @@ from integrate.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from integrate.catalog.search import Hits
+
 __all__ = ["Catalog", "open_catalog", "shipped_catalogs"]
 
 ASSET_READER = "integrate.readers.assets:AssetTable"
 ROOT_CLASS = "integrate.catalog.parameters:DataRoot"
-LISTING: tuple[str, ...] = ("modality", "level", "items", "reader", "description")
+LISTING: tuple[str, ...] = (
+    *("modality", "level", "items", "subjects", "bytes", "licence", "integrity", "reader", "description"),
+)
+
+MAX_LISTED = 40
+INTEGRITY_BADGES: dict[str, tuple[str, str]] = {
+    "sha256": ("sha256", "ok"), "bytes": ("size only", "warn"), "lock": ("locked", "ok"), "": ("unlocked", "plain"),
+}  # fmt: skip
 
 
 def open_catalog(source: str | os.PathLike[str], **parameters: str | None) -> Catalog:
@@ -125,6 +135,7 @@ class Catalog(Mapping[str, Entry]):
         self._document = document
         self._path = path
         self._values = dict(values or {})
+        self._asset_entries: dict[str, AssetEntry] = {}
 
     @property
     def name(self) -> str:
@@ -151,6 +162,17 @@ class Catalog(Mapping[str, Entry]):
         """Catalog-level parameters, without data roots."""
         declared = self._document["user_parameters"].items()
         return {name: Parameter.from_spec(name, spec) for name, spec in declared if spec["cls"] != ROOT_CLASS}
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """Folders the catalog may read from: its own as ``CATALOG_DIR``, and the data roots that are given."""
+        return {"CATALOG_DIR": str(self._path.parent), **self.data_roots}
+
+    @property
+    def root_names(self) -> tuple[str, ...]:
+        """Names of the catalog's data roots, given or not."""
+        declared = self._document["user_parameters"].items()
+        return tuple(name for name, spec in declared if spec["cls"] == ROOT_CLASS)
 
     @property
     def data_roots(self) -> dict[str, str]:
@@ -185,10 +207,18 @@ class Catalog(Mapping[str, Entry]):
     def __getitem__(self, name: str) -> Entry:
         entries, aliases = self._document["entries"], self._document["aliases"]
         key = aliases.get(name, name)
+        outer, slash, inner = str(name).partition("/")
+        if slash and key not in entries and outer in entries and self[outer].is_catalog:
+            nested: Entry = self[outer].load()[inner]
+            return nested
         if key not in entries:
             raise DatasetNotFoundError(f"no dataset named {name!r} in catalog {self.name!r}; {closest(name, entries)}")
-        kind = AssetEntry if entries[key]["reader"] == ASSET_READER else Entry
-        return kind(str(key), entries[key], self._context)
+        if entries[key]["reader"] != ASSET_READER:
+            return Entry(str(key), entries[key], self._context)
+        kept, context = self._asset_entries.get(key), self._context
+        if kept is None or not kept.belongs_to(context):  # a data root may have changed
+            kept = self._asset_entries[key] = AssetEntry(str(key), entries[key], context)
+        return kept
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._document["entries"])
@@ -200,19 +230,67 @@ class Catalog(Mapping[str, Entry]):
         """Open one item of a dataset; see `Entry.load`."""
         return self[name].load(**parameters)
 
-    def table(self) -> pd.DataFrame:
-        """Return one row per dataset: modality, level, number of items, reader, description.
+    def entry(self, name: str) -> Entry:
+        """Return one dataset, the same as ``catalog[name]``; its ``describe()`` tells all the catalog says of it."""
+        return self[name]
 
-        The number of items is missing when the data cannot be reached.
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        modality: str | Iterable[str] | None = None,
+        level: str | Iterable[str] | None = None,
+        subject: str | Iterable[str] | None = None,
+        licence: str | Iterable[str] | None = None,
+        has: Iterable[str] | None = None,
+    ) -> Hits:
+        """Return the datasets and items that answer every condition, ready to be opened.
+
+        Parameters
+        ----------
+        text
+            Looked for, in any case, in names, all metadata, codebooks and the cells of asset tables.
+        modality, level, licence
+            One value or several, any of which will do. What an entry does not say, its asset table's column of that
+            name may.
+        subject
+            Our id of a person, or several. Items are found by the ids the catalog gives them; a table that holds the
+            person is found whole, which needs reading it.
+        has
+            Modalities that a person must have all of; what all such people have is found.
+
+        Returns
+        -------
+        `Hits`: dataset name to the entry narrowed to the items found. Datasets that could not be asked are listed in
+        its ``unreachable``.
+
+        Examples
+        --------
+        >>> hits = ig.datasets.toy_catalog().search("fields of view", subject="P02")
+        >>> hits["fields"].items()["item"].tolist()
+        ['field=f2_P02', 'field=f3_P02']
+        """
+        from integrate.catalog.search import search_catalog
+
+        return search_catalog(self, text, modality=modality, level=level, subject=subject, licence=licence, has=has)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per dataset.
+
+        Returns
+        -------
+        Columns ``modality, level, items, subjects, bytes, licence, integrity, reader, description``. Numbers are
+        missing where the data cannot be reached, where the catalog does not say, and ``subjects`` for tables, which
+        are not read for this.
         """
         import pandas as pd
 
-        rows = [
-            (entry.modality, entry.level, _count(entry), entry.reader_name, entry.description)
-            for entry in self.values()
-        ]
-        frame = pd.DataFrame(rows, index=pd.Index(list(self), name="dataset"), columns=list(LISTING))
-        return frame.astype({"items": "Int64"})
+        frame = pd.DataFrame(
+            [_listed(entry, self.metadata) for entry in self.values()],
+            index=pd.Index(list(self), name="dataset"),
+            columns=list(LISTING),
+        )
+        return frame.astype({"items": "Int64", "subjects": "Int64", "bytes": "Int64"})
 
     def to_intake(self) -> Any:
         """Return the same catalog as a plain Intake catalog, with the parameters set."""
@@ -226,7 +304,7 @@ class Catalog(Mapping[str, Entry]):
         folder = str(self._path.parent)
         roots = self.data_roots
         values = {**self._values, **roots, "CATALOG_DIR": folder, "CATALOG_PATH": str(self._path)}
-        return Context(self.name, values, {"CATALOG_DIR": folder, **roots}, self.parameters, self.metadata)
+        return Context(self.name, values, self.roots, self.parameters, self.metadata, self._path)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
@@ -235,11 +313,20 @@ class Catalog(Mapping[str, Entry]):
         return f"<Catalog {self.name!r}: {len(self)} datasets: {some(self, limit=12)}>"
 
     def _repr_html_(self) -> str:
-        from integrate.model.html import card, table
+        from integrate.model.html import badge, card, rows
 
-        licence = self.metadata.get("licence", "licence not stated")
-        subtitle = f"{len(self)} datasets · {licence} · {self.description}"
-        return card(f"Catalog · {self.name}", table(self.table(), max_rows=40), subtitle=subtitle)
+        subtitle = f"{len(self)} datasets · {self.metadata.get('licence', 'licence not stated')} · {self.description}"
+        listing = self.table()
+        body = [
+            (
+                *(name, row["modality"], row["level"], row["items"], row["subjects"], _readable_size(row["bytes"])),
+                *(row["licence"], badge(*INTEGRITY_BADGES[row["integrity"]]), row["description"]),
+            )
+            for name, row in listing.head(MAX_LISTED).iterrows()
+        ]
+        header = ("dataset", "modality", "level", "items", "subjects", "size", "licence", "integrity", "description")
+        more = f"… and {len(listing) - MAX_LISTED} more datasets" if len(listing) > MAX_LISTED else ""
+        return card(f"Catalog · {self.name}", rows(header, body), more, subtitle=subtitle)
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
@@ -272,8 +359,31 @@ def _own_cache(default: object) -> str | None:
     return str(root) if root.is_relative_to(cache) else None
 
 
-def _count(entry: Entry) -> int | None:
-    try:
-        return len(entry.items())
-    except (SourceNotFoundError, ParameterError):
+def _listed(entry: Entry, metadata: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return one row of the listing; what cannot be reached is missing."""
+    from integrate.catalog.search import subjects_of
+    from integrate.model.identity import parse_rules
+
+    count = subjects = size = None
+    with contextlib.suppress(SourceNotFoundError, ParameterError):
+        count, size = entry.count(), entry.size
+        if not entry.keys and entry.id_namespaces:
+            rules = parse_rules((metadata.get("study") or {}).get("identifiers") or {})
+            subjects = len(subjects_of(entry, rules).drop_null().unique())
+    licence = str(entry.metadata.get("licence") or "")
+    about = (entry.reader_name, entry.description)
+    return (entry.modality, entry.level, count, subjects, size, licence, entry.integrity, *about)
+
+
+def _readable_size(size: Any) -> str | None:
+    """Return bytes for people, ``None`` when unknown."""
+    import pandas as pd
+
+    if pd.isna(size):
         return None
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return None

@@ -17,6 +17,7 @@ READERS: dict[str, str] = {
     "IsaTab": "integrate.readers.isatab:IsaTab",
     "Labels": "integrate.readers.labels:Labels",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
+    "SubCatalog": "integrate.readers.subcatalog:SubCatalog",
     "Table": "integrate.readers.table:Table",
     "Visium": "integrate.readers.visium:Visium",
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from integrate.errors import CatalogError, ParameterError, UnsafeCatalogError
 
-__all__ = ["PLAIN_KEYS", "fill_row", "fill_template", "template_names"]
+__all__ = ["PLAIN_KEYS", "fill_row", "fill_template", "split_row_template", "template_names"]
 
 #: Arguments that hold text, never templates: a codebook's UCUM units contain braces.
 PLAIN_KEYS: frozenset[str] = frozenset({"columns"})
@@ -91,3 +91,14 @@ def fill_row(value: Any, row: Mapping[str, Any], *, where: str) -> Any:
     if any(row[column] is None for column in columns):
         return None
     return _ROW.sub(lambda match: str(row[match.group(1)]), value)
+
+
+def split_row_template(text: str) -> list[tuple[str, bool]]:
+    """Return the pieces of a row template: text, and whether it names a column.
+
+    Examples
+    --------
+    >>> split_row_template("ct/<subject>.dcm")
+    [('ct/', False), ('subject', True), ('.dcm', False)]
+    """
+    return [(piece, index % 2 == 1) for index, piece in enumerate(_ROW.split(text))]

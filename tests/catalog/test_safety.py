@@ -78,6 +78,9 @@ ATTACKS = {
     "an Intake 1 plugin": "plugins: {source: [{module: evil_local}]}\nsources: {}\n",
     "an alias bomb": "a: &a [x]\n"
     + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 200)}]\n" for i in range(8)),
+    "a small alias bomb": "a: &a [x]\n"
+    + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(7)),
+    "an alias of itself": "version: 2\nentries: &e {x: *e}\n",
     "deep nesting": "version: 2\nentries: " + "[" * 500 + "]" * 500,
     "a huge file": "version: 2\nentries: {}\n" + "#" * 6_000_000,
     "an object tag": "version: 2\nentries: !!python/object/apply:os.system ['touch PWNED']\n",
@@ -119,6 +122,8 @@ REASONS = {
     "an Intake 1 template": "Intake 1 catalog",
     "an Intake 1 plugin": "Intake 1 catalog",
     "an alias bomb": "aliases",
+    "a small alias bomb": "aliases",
+    "an alias of itself": "refers to itself",
     "deep nesting": "aliases",
     "a huge file": "larger than",
     "an object tag": "not a YAML file",

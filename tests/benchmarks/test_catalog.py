@@ -1,0 +1,127 @@
+"""Speed and memory of catalogs: YAML entries against plain Intake, and an asset table of a million rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrate.catalog.open import open_catalog
+
+pytestmark = pytest.mark.benchmark
+
+HEAD = "version: 2\nmetadata: {name: big}\nuser_parameters: {}\ndata: {}\n"
+ENTRY = """  e{0}:
+    reader: "integrate.readers.table:Table"
+    output_instance: "pandas:DataFrame"
+    user_parameters: {{}}
+    kwargs: {{url: "{{CATALOG_DIR}}/t{0}.csv"}}
+    metadata: {{description: table {0}, modality: clinical, level: subject}}
+"""
+ROWS = 1_000_000
+BIG = """version: 2
+metadata: {name: big}
+entries:
+  files:
+    reader: AssetTable
+    kwargs:
+      url: "{CATALOG_DIR}/assets.SUFFIX"
+      key: acquisition_id
+      item: {reader: OmeTiff, url: "<path>", ids: {subject_id: "<subject_id>"}}
+    metadata: {description: files, level: acquisition}
+"""
+#: Run in a process of its own, so that memory is its own.
+WORK = """
+import re, sys, time
+import duckdb, intake, pandas, pyarrow.csv, pyarrow.parquet
+from integrate.catalog.open import open_catalog
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1e3  # not the parent's
+libraries, start = peak(), time.perf_counter()
+catalog = open_catalog(sys.argv[1])
+count = catalog["files"].count()
+opened = time.perf_counter()
+one = catalog["files"].reader(acquisition_id="S0500000")
+first = time.perf_counter()
+for number in range(0, 1_000_000, 5_000):
+    catalog["files"].reader(acquisition_id=f"S{number:07d}")
+item = (time.perf_counter() - first) / 200
+searched = time.perf_counter()
+hits = catalog.search("S0999999")
+assert hits["files"].count() == 1, hits
+word = time.perf_counter() - searched
+searched = time.perf_counter()
+hits = catalog.search(modality="SM", subject="P000123")
+assert hits["files"].count() in (2, 3), hits
+person = time.perf_counter() - searched
+print(count, opened - start, item, libraries, peak(), word, person)
+"""
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_yaml_entries_open_faster_than_plain_intake(tmp_path: Path, count: int) -> None:
+    import intake
+
+    path = tmp_path / "big.yaml"
+    aliases = "aliases: {" + ", ".join(f"e{number}: e{number}" for number in range(count)) + "}\n"
+    path.write_text(HEAD + aliases + "entries:\n" + "".join(ENTRY.format(number) for number in range(count)))
+    ours, plain = seconds(lambda: len(open_catalog(path))), seconds(lambda: len(list(intake.open_catalog(str(path)))))
+    print(f"\n{count:,} YAML entries: ours {ours:.2f} s, plain Intake {plain:.2f} s, {plain / ours:.1f} times")
+    assert ours < plain
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    folder = tmp_path_factory.mktemp("million")
+    table = pa.table(
+        {
+            "acquisition_id": [f"S{number:07d}" for number in range(ROWS)],
+            "subject_id": [f"P{number // 10:06d}" for number in range(ROWS)],
+            "modality": [("CT", "MR", "SM", "PT")[number % 4] for number in range(ROWS)],
+            "path": [f"data/P{number // 10:06d}/S{number:07d}.tif" for number in range(ROWS)],
+            "sha256": [f"{number * 7919:064x}" for number in range(ROWS)],
+        }
+    )
+    parquet.write_table(table, folder / "assets.parquet")
+    csv.write_csv(table, folder / "assets.csv")
+    for suffix in ("csv", "parquet"):
+        (folder / f"{suffix}.yaml").write_text(BIG.replace("SUFFIX", suffix))
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_million_rows_open_in_two_seconds(million: Path, suffix: str) -> None:
+    command = [sys.executable, "-c", WORK, str(million / f"{suffix}.yaml")]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    count, opened, item, libraries, peak, word, person = int(out[0]), *map(float, out[1:])
+    print(
+        f"\n{count:,} rows of {suffix}: open {opened:.2f} s, item {item * 1e3:.2f} ms, "
+        f"search words {word:.2f} s, person {person:.2f} s, peak {peak:.0f} MB of which libraries {libraries:.0f} MB"
+    )
+    assert (count, max(opened, word, person) < 2, item < 0.005, peak < 500) == (ROWS, True, True, True)
+
+
+def test_files_are_hashed_as_fast_as_sha256sum(tmp_path: Path) -> None:
+    from integrate.catalog.lock import hash_files
+
+    paths = [tmp_path / f"{number}.bin" for number in range(64)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 4_000_000)
+    hash_files(paths)  # into the page cache
+    plain = min(seconds(lambda: subprocess.run(["sha256sum", *paths], check=True, stdout=-3)) for _ in range(3))
+    ours = min(seconds(lambda: hash_files(paths)) for _ in range(3))
+    print(f"\n256 MB in 64 files: ours {0.256 / ours:.2f} GB/s, sha256sum {0.256 / plain:.2f} GB/s")
+    assert ours < plain / 0.8
