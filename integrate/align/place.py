@@ -41,6 +41,11 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     ------
     ParameterError
         If the study has no such subject in any of the datasets.
+
+    Examples
+    --------
+    >>> sorted(load_subject(ig.datasets.toy_study(), "P02").images)
+    ['fields_f2', 'fields_f3']
     """
     import spatialdata as sd
 

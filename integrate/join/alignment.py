@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["AlignmentReport", "AssayAlignment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AssayAlignment:
     """How the rows of one source met the units of the study.
 
@@ -74,6 +74,9 @@ class AssayAlignment:
     def unmatched_rows(self) -> int:
         """Number of rows left out."""
         return sum(group.rows for group in self.unmatched)
+
+    def __repr__(self) -> str:
+        return f"<AssayAlignment {self.assay!r}: {self.rows} rows of {self.ids} units, {self.matched} matched>"
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> AssayAlignment:
