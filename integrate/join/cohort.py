@@ -157,6 +157,19 @@ class Cohort:
 
         return to_anndata(self)
 
+    def to_mudata(self) -> Any:
+        """Return a MuData: one modality per assay, with the rows it has.
+
+        Returns
+        -------
+        ``obs`` holds the clinical variables of every unit, in the cohort's order. The modality ``clinical`` has all
+        units and no features: without it MuData would drop those who have no assay. ``obsm["missing_reason"]`` as in
+        `to_anndata`. Write it with `integrate.to_plain`.
+        """
+        from integrate.join.containers import to_mudata
+
+        return to_mudata(self)
+
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with one variable per assay and per clinical variable.
 
@@ -164,7 +177,7 @@ class Cohort:
         -------
         Dims: the unit's id, and one ``<assay>_feature`` per assay. NaN is missing; ``<assay>_n`` counts source rows;
         ``missing_reason`` has CF flags. Text and categories are codes whose attributes hold the categories;
-        `integrate.join.codec.decode_column` brings them back.
+        `integrate.join.codec.decode_dataset` brings them back.
         """
         from integrate.join.containers import to_xarray
 
