@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING_REASONS", "Cohort"]
 
-#: Why a unit has no row in an assay; the position is the code in `Cohort.to_xarray`. The last two await visits and QC.
+#: Why a unit has no row in an assay; the position is the code in `Cohort.to_xarray`. `failed QC` awaits QC.
 MISSING_REASONS: tuple[str, ...] = (
     "",  # observed
     "not acquired",  # the study lists nothing of this kind for it
     "not measured",  # acquired, but the object that was linked has no row for it
     "nothing found",  # measured, and there was not a single instance
     "unmatched",  # it has rows, but their ids could not be read
-    "outside window",
+    "outside window",  # acquired, but not at the visit that was linked
     "failed QC",
+    "superseded",  # acquired at the visit, but another one nearer to its day is used
 )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from integrate.errors import CatalogError, closest, some
-from integrate.keys import ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.audit import Audit, Finding, listed, named
 from integrate.model.study import Study
+from integrate.model.visits import OUTSIDE, SUPERSEDED, USED
 
 __all__ = ["audit_study"]
 
@@ -20,6 +21,7 @@ def audit_study(study: Study) -> Audit:
         _duplicated_ids,
         _several_per_subject,
         _absent_subjects,
+        _visited,
         _crosschecked,
         _missing_by_group,
         _unknown_pixel_size,
@@ -90,6 +92,41 @@ def _absent_subjects(study: Study) -> Iterator[Finding]:
                 str(name),
                 f"{len(absent)} of {len(counts)} subjects have none: {named(absent)}",
                 listed(absent),
+            )
+
+
+def _visited(study: Study) -> Iterator[Finding]:
+    """What the visit windows leave out, and who is absent at a visit; nothing when no visits are declared."""
+    if not len(study.visits):
+        return
+    for name, rows in study.schedule.groupby("assay", sort=False):
+        told = {
+            OUTSIDE: "lie outside the window of every visit; they take part in no link of a visit",
+            SUPERSEDED: "are superseded by one nearer to the day of their visit",
+        }
+        for status, text in told.items():
+            found = rows[rows["status"] == status]
+            if len(found):
+                days = [f"{o} (day {d})" for o, d in zip(found["obs_id"], found[DAY], strict=True)]
+                ids = listed(found["obs_id"])
+                yield Finding("note", status, str(name), f"{len(found)} of {len(rows)} {text}: {some(days)}", ids)
+        several = rows[rows["windows"] > 1]
+        if len(several):
+            text = f"{len(several)} lie in the windows of two visits and go to the nearer: {named(several['obs_id'])}"
+            yield Finding("note", "in two windows", str(name), text, listed(several["obs_id"]))
+        for visit in study.visits.index:
+            seen = set(rows.loc[(rows["visit"] == visit) & (rows["status"] == USED), SUBJECT_ID])
+            absent = [subject for subject in study.subjects.index if subject not in seen]
+            if absent:
+                text = f"{len(absent)} of {len(study.subjects)} subjects have none at {visit!r}: {named(absent)}"
+                yield Finding("note", "absent at visit", str(name), text, listed(absent))
+    for name, entry in study.datasets.items():
+        rows = study.sample_map[study.sample_map["assay"] == name]
+        undated = rows[rows[DAY].isna()]
+        if 0 < len(undated) < len(rows):
+            text = f"{len(undated)} of {len(rows)} have no day, so no visit can be told: {named(undated['obs_id'])}"
+            yield Finding(
+                "warning", "no day", name, f"{text}; give the day of every {entry.level}", listed(undated["obs_id"])
             )
 
 
