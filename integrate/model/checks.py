@@ -9,6 +9,7 @@ from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.audit import Audit, Finding, listed, named
 from integrate.model.study import Study
+from integrate.model.suggest import suggest_ids
 from integrate.model.visits import OUTSIDE, SUPERSEDED, USED
 
 __all__ = ["audit_study"]
@@ -18,6 +19,7 @@ def audit_study(study: Study) -> Audit:
     """Return every doubt about identity and missing data of a study."""
     checks = (
         _unknown_subjects,
+        _unread_ids,
         _duplicated_ids,
         _several_per_subject,
         _absent_subjects,
@@ -43,6 +45,19 @@ def _unknown_subjects(study: Study) -> Iterator[Finding]:
                 'add them there, correct the ids, or link with unmatched="drop"',
                 listed(unknown),
             )
+            for suggestion in suggest_ids(unknown, study.subjects.index):
+                yield Finding(
+                    "note", "suggested rule", str(name), f"not applied: {suggestion}", listed(suggestion.pairs)
+                )
+
+
+def _unread_ids(study: Study) -> Iterator[Finding]:
+    """Suggest how ids that no rule reads may be meant."""
+    unread = study.identifiers[study.identifiers["entity_id"].isna()]
+    for (name, column), rows in unread.groupby(["source", "entity"], sort=False):
+        known = study.subjects.index if column == SUBJECT_ID else study.sample_map[column].dropna().unique()
+        for suggestion in suggest_ids(rows["source_id"], known, column=str(column)):
+            yield Finding("note", "suggested rule", str(name), f"not applied: {suggestion}", listed(suggestion.pairs))
 
 
 def _duplicated_ids(study: Study) -> Iterator[Finding]:
@@ -133,6 +148,9 @@ def _visited(study: Study) -> Iterator[Finding]:
 def _crosschecked(study: Study) -> Iterator[Finding]:
     """Another column that names the same people must agree with our subject ids one to one."""
     for check in study.declared.get("crosscheck") or []:
+        if "with" in check:
+            yield from _same_values(study, check)
+            continue
         table, column = study.table(str(check["entry"])), str(check["column"])
         _require(column, table, check)
         pairs = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].astype(str).drop_duplicates()
@@ -152,6 +170,46 @@ def _crosschecked(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "note", "cross-check", str(check["entry"]), f"{column!r} agrees one to one with {len(pairs)} subjects"
             )
+
+
+def _same_values(study: Study, check: Mapping[str, Any]) -> Iterator[Finding]:
+    """A variable that two tables record of the same people, such as age, must agree: it verifies how ids were read."""
+    entry, column, other = str(check["entry"]), str(check["column"]), dict(check["with"])
+    table, beside = study.table(entry), study.table(str(other["entry"]))
+    _require(column, table, check)
+    _require(str(other["column"]), beside, other)
+    codes = {str(k): str(v) for k, v in (check.get("codes") or {}).items()}
+    first = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].drop_duplicates()
+    second = beside.dropna(subset=[SUBJECT_ID, other["column"]])[[SUBJECT_ID, other["column"]]].drop_duplicates()
+    pairs = first.set_axis([SUBJECT_ID, "a"], axis=1).merge(second.set_axis([SUBJECT_ID, "b"], axis=1), on=SUBJECT_ID)
+    agree = _agree(pairs["a"], pairs["b"], float(check.get("tolerance", 0)), codes)
+    wrong = pairs[~agree]
+    people, doubtful = set(pairs[SUBJECT_ID]), set(wrong[SUBJECT_ID])
+    what = (
+        f"{column!r} and {other['column']!r} of {other['entry']!r} agree in {len(people - doubtful)} of {len(people)}"
+    )
+    what += " subjects that have both"
+    if not len(pairs):
+        text = f"no subject has both {column!r} and {other['column']!r} of {other['entry']!r}: the link is not verified"
+        yield Finding("warning", "cross-check", entry, text)
+    elif len(wrong):
+        told = [f"{subject}: {a} / {b}" for subject, a, b in wrong.itertuples(index=False)]
+        severity = "warning" if len(doubtful) * 2 < len(people) else "error"
+        advice = "correct the ids" if severity == "error" else "look at these people"
+        yield Finding(severity, "cross-check", entry, f"{what}; not in {some(told)}; {advice}", listed(doubtful))
+    else:
+        yield Finding("note", "cross-check", entry, what)
+
+
+def _agree(first: Any, second: Any, tolerance: float, codes: Mapping[str, str]) -> Any:
+    """Return where two columns agree: as numbers within the tolerance, else as text in any letter case."""
+    import pandas as pd
+
+    numbers = [pd.to_numeric(column.astype(object), errors="coerce") for column in (first, second)]
+    if not codes and all(column.notna().all() for column in numbers):
+        return (numbers[0] - numbers[1]).abs() <= tolerance
+    read = first.astype(str).map(lambda value: codes.get(value, value))
+    return read.str.strip().str.casefold() == second.astype(str).str.strip().str.casefold()
 
 
 def _missing_by_group(study: Study) -> Iterator[Finding]:
