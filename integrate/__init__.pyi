@@ -16,6 +16,8 @@ from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .join.cohort import Cohort as Cohort
 from .join.link import link as link
+from .join.plain import from_plain as from_plain
+from .join.plain import to_plain as to_plain
 from .join.reduce import Composition as Composition
 from .join.reduce import Fraction as Fraction
 from .join.reduce import Mean as Mean

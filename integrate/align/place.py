@@ -44,8 +44,7 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
 
     Examples
     --------
-    >>> space = load_subject(ig.datasets.toy_study(), "P02")
-    >>> sorted(space.images)
+    >>> sorted(load_subject(ig.datasets.toy_study(), "P02").images)
     ['fields_f2', 'fields_f3']
     """
     import spatialdata as sd

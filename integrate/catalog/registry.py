@@ -16,6 +16,7 @@ READERS: dict[str, str] = {
     "H5AD": "integrate.readers.h5ad:H5AD",
     "IsaTab": "integrate.readers.isatab:IsaTab",
     "Labels": "integrate.readers.labels:Labels",
+    "Matrix": "integrate.readers.matrix:Matrix",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
     "SubCatalog": "integrate.readers.subcatalog:SubCatalog",
     "Table": "integrate.readers.table:Table",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["AlignmentReport", "AssayAlignment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AssayAlignment:
     """How the rows of one source met the units of the study.
 
@@ -49,6 +49,8 @@ class AssayAlignment:
         Number of units per reason why there is no row.
     varying
         For clinical variables: units in which a variable has several values, so that it is missing there.
+    superseded, outside_window
+        Where a visit was linked: observations of the visit that a nearer one replaces, and those outside its window.
     notes
         What else a reader should know.
     """
@@ -68,6 +70,8 @@ class AssayAlignment:
     converted: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     varying: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    superseded: tuple[str, ...] = ()
+    outside_window: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -75,10 +79,14 @@ class AssayAlignment:
         """Number of rows left out."""
         return sum(group.rows for group in self.unmatched)
 
+    def __repr__(self) -> str:
+        return f"<AssayAlignment {self.assay!r}: {self.rows} rows of {self.ids} units, {self.matched} matched>"
+
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> AssayAlignment:
         """Return the alignment that ``asdict`` wrote."""
-        lists = {name: tuple(saved[name]) for name in ("without_rows", "repeated", "notes")}
+        names = ("without_rows", "repeated", "superseded", "outside_window", "notes")
+        lists = {name: tuple(saved.get(name, ())) for name in names}
         varying = {column: tuple(ids) for column, ids in saved["varying"].items()}
         unmatched = tuple(Unmatched(*group) for group in saved["unmatched"])
         return cls(**{**saved, **lists, "varying": varying, "unmatched": unmatched})
@@ -133,6 +141,8 @@ class AlignmentReport:
                     "reduction": part.reduction,
                     "converted_ids": len(part.converted),
                     "varying": len(part.varying),
+                    "superseded": len(part.superseded),
+                    "outside_window": len(part.outside_window),
                     "left_only": " ".join(part.without_rows),
                     "right_only": " ".join(group.id for group in part.unmatched),
                 }
@@ -195,6 +205,10 @@ def _sentences(part: AssayAlignment, unit: str) -> list[str]:
         why = ", ".join(f"{n} {reason}" for reason, n in part.reasons.items())
         lines.append(f"{len(part.without_rows)} {unit}s without rows ({why}): {some(part.without_rows)}")
     lines += [f"left out: {group.rows} rows of {group.id!r}: {group.reason}" for group in part.unmatched]
+    if part.superseded:
+        lines.append(f"{len(part.superseded)} superseded by one nearer to the visit: {some(part.superseded)}")
+    if part.outside_window:
+        lines.append(f"{len(part.outside_window)} outside the window of the visit: {some(part.outside_window)}")
     if part.converted:
         lines.append("ids converted: " + some(f"{source} → {own}" for source, own in part.converted.items()))
     if part.varying:

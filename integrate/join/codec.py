@@ -10,8 +10,9 @@ from integrate.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
-__all__ = ["decode_column", "encode_column"]
+__all__ = ["decode_column", "decode_dataset", "encode_column"]
 
 #: Stands for a missing nullable whole number; no study counts that low.
 NO_INTEGER = -(2**63)
@@ -89,6 +90,34 @@ def decode_column(values: Any, notes: Mapping[str, Any], *, index: Any) -> pd.Se
         column = pd.Series(values, index=index).astype("Int64")
         return column.mask(column == NO_INTEGER).astype(dtype)
     return pd.Series(values, index=index).astype(dtype)
+
+
+def decode_dataset(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return the clinical variables of a `Cohort.to_xarray`, also one that was written and read again.
+
+    Parameters
+    ----------
+    dataset
+        What `Cohort.to_xarray` returned, or what xarray reads from its file.
+
+    Returns
+    -------
+    One row per unit, with the names and dtypes of ``cohort.obs``.
+
+    Examples
+    --------
+    >>> cohort = ig.link(ig.datasets.toy_study(), clinical="clinical", unit="subject")
+    >>> decode_dataset(cohort.to_xarray()).equals(cohort.obs)
+    True
+    """
+    import pandas as pd
+
+    held = {str(v.attrs["column"]): v for v in dataset.data_vars.values() if "column" in v.attrs}
+    dim = next((v.dims[0] for v in held.values()), next(iter(dataset.dims)))
+    index = pd.Index(dataset[dim].values.astype(object), name=str(dim))
+    order = json.loads(dataset.attrs.get("columns", "null")) or list(held)  # zarr lists variables by name
+    columns = {name: decode_column(held[name].values, held[name].attrs, index=index) for name in order if name in held}
+    return pd.DataFrame(columns, index=index)
 
 
 def _as_categories(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING_REASONS", "Cohort"]
 
-#: Why a unit has no row in an assay; the position is the code in `Cohort.to_xarray`. The last two await visits and QC.
+#: Why a unit has no row in an assay; the position is the code in `Cohort.to_xarray`. `failed QC` awaits QC.
 MISSING_REASONS: tuple[str, ...] = (
     "",  # observed
     "not acquired",  # the study lists nothing of this kind for it
     "not measured",  # acquired, but the object that was linked has no row for it
     "nothing found",  # measured, and there was not a single instance
     "unmatched",  # it has rows, but their ids could not be read
-    "outside window",
+    "outside window",  # acquired, but not at the visit that was linked
     "failed QC",
+    "superseded",  # acquired at the visit, but another one nearer to its day is used
 )
 
 
@@ -157,6 +158,19 @@ class Cohort:
 
         return to_anndata(self)
 
+    def to_mudata(self) -> Any:
+        """Return a MuData: one modality per assay, with the rows it has.
+
+        Returns
+        -------
+        ``obs`` holds the clinical variables of every unit, in the cohort's order. The modality ``clinical`` has all
+        units and no features: without it MuData would drop those who have no assay. ``obsm["missing_reason"]`` as in
+        `to_anndata`. Write it with `integrate.to_plain`.
+        """
+        from integrate.join.containers import to_mudata
+
+        return to_mudata(self)
+
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with one variable per assay and per clinical variable.
 
@@ -164,7 +178,7 @@ class Cohort:
         -------
         Dims: the unit's id, and one ``<assay>_feature`` per assay. NaN is missing; ``<assay>_n`` counts source rows;
         ``missing_reason`` has CF flags. Text and categories are codes whose attributes hold the categories;
-        `integrate.join.codec.decode_column` brings them back.
+        `integrate.join.codec.decode_dataset` brings them back.
         """
         from integrate.join.containers import to_xarray
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from integrate.join.cohort import Cohort
 
-__all__ = ["to_anndata", "to_long", "to_wide", "to_xarray"]
+__all__ = ["to_anndata", "to_long", "to_mudata", "to_wide", "to_xarray"]
 
 
 def to_anndata(cohort: Cohort) -> Any:
@@ -33,6 +34,22 @@ def to_anndata(cohort: Cohort) -> Any:
     table.obsm["missing_reason"] = cohort.missing_reason.copy()
     table.uns[ATTRS] = {"cohort": cohort.name, "unit": cohort.unit}
     return table
+
+
+def to_mudata(cohort: Cohort) -> Any:
+    """Return a MuData with one modality per assay and one, without features, of all units; see `Cohort.to_mudata`."""
+    import anndata as ad
+    import mudata as md
+    import numpy as np
+
+    everyone = ad.AnnData(np.empty((len(cohort.obs), 0)), obs=cohort.obs[[]].copy())
+    with md.set_options(pull_on_update=False):
+        joined = md.MuData({"clinical": everyone, **{name: adata.copy() for name, adata in cohort.assays.items()}})
+        joined = joined[cohort.obs.index.tolist()].copy()
+    joined.obs = cohort.obs.copy()
+    joined.obsm["missing_reason"] = cohort.missing_reason.copy()
+    joined.uns[ATTRS] = {"cohort": cohort.name, "unit": cohort.unit}
+    return joined
 
 
 def to_wide(cohort: Cohort) -> pd.DataFrame:
@@ -100,7 +117,8 @@ def to_xarray(cohort: Cohort) -> xr.Dataset:
         unit = {"units": str(codebook[column]["unit"])} if codebook.get(column, {}).get("unit") else {}
         name = _free(re.sub(r"[^\w .+-]", "_", str(column)) or "column", {*variables, *coords})
         variables[name] = (dim, data, {**notes, **unit, "column": str(column)})
-    return xr.Dataset(variables, coords=coords, attrs={"cohort": cohort.name, "unit": cohort.unit})
+    order = json.dumps([str(column) for column in cohort.obs])
+    return xr.Dataset(variables, coords=coords, attrs={"cohort": cohort.name, "unit": cohort.unit, "columns": order})
 
 
 def _all_units(cohort: Cohort, assay: str) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import AlignmentError, ParameterError, UnitError, closest, some
@@ -13,6 +14,7 @@ from integrate.join.describe import clinical_table, describe_units
 from integrate.join.identify import Identified, Registry, describe_unmatched, identify_rows
 from integrate.join.reduce import Step, parse_reduce
 from integrate.join.rows import Rows, read_rows
+from integrate.join.visit import VisitRows, check_visit, rows_of_visit
 from integrate.keys import ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.provenance import hash_array, record
 
@@ -38,6 +40,7 @@ def link(
     validate: Mapping[str, str] | str | None = None,
     unmatched: str = "raise",
     clinical: str | None = None,
+    visit: str | None = None,
     **assays: Any,
 ) -> Cohort:
     """Return every unit of the study with its measurements, molecular profiles and clinical variables.
@@ -59,6 +62,9 @@ def link(
     clinical
         Table dataset whose columns describe the units. A variable of a coarser level is repeated; one of a finer
         level is taken where the unit has one value of it, else it is missing and listed in the report.
+    visit
+        A visit of the study section: of each assay the rows of the day nearest to it are used, if any lies in its
+        window. The others are listed in the report, and who has none has the reason ``"outside window"``.
     assays
         Name of the assay in the cohort = a dataset name, an AnnData (for example of `measure`), several AnnData, or a
         table with id columns. Ids may be spelled as in any source of the study.
@@ -95,6 +101,8 @@ def link(
     units = study_units(study, unit)
     if not len(units):
         raise UnitError(f"{study.name!r} has no {unit}s; choose another unit, or declare {LEVELS[unit]} in the catalog")
+    if visit is not None:
+        check_visit(study, visit)
     registry = Registry(study)
     found = {name: read_rows(study, name, given) for name, given in named.items()}
     levels = {name: own_level(rows, unit) if name == "clinical" else unit for name, rows in found.items()}
@@ -104,16 +112,23 @@ def link(
     }
     if unmatched == "raise":
         _raise_unmatched(identified, registry, found, levels)
+    at_visit = {
+        name: VisitRows(one.rows)
+        if visit is None or name == "clinical"
+        else rows_of_visit(one.rows, study, visit, unit=unit)
+        for name, one in identified.items()
+    }
+    identified = {name: replace(one, rows=at_visit[name].rows) for name, one in identified.items()}
     _check_cardinality(identified, steps, validate, unit)
     linked = {
         name: climb(one.rows, steps.get(name, ()), units.index, unit=unit)
         for name, one in identified.items()
         if name != "clinical"
     }
-    reasons = _missing_reasons(study, units, unit, {name: identified[name] for name in linked})
+    reasons = _missing_reasons(study, units, unit, {name: identified[name] for name in linked}, at_visit)
     obs, varying = _described(study, units, unit, clinical, identified, steps, levels)
     parts = tuple(
-        _alignment(name, one, found[name], units, levels[name], steps.get(name, ()), reasons, varying)
+        _alignment(name, one, found[name], units, levels[name], steps.get(name, ()), reasons, varying, at_visit[name])
         for name, one in identified.items()
     )
     cohort = Cohort(
@@ -121,7 +136,7 @@ def link(
         unit=unit,
         obs=obs,
         assays={name: _to_anndata(rows, obs, unit) for name, rows in linked.items()},
-        report=AlignmentReport(study.name, unit, len(units), parts, _study_notes(study, units, unit)),
+        report=AlignmentReport(study.name, unit, len(units), parts, _study_notes(study, units, unit, visit)),
         missing_reason=reasons,
     )
     _record(cohort, clinical)
@@ -257,12 +272,16 @@ def _described(
 
 
 def _missing_reasons(
-    study: Study, units: pd.DataFrame, unit: str, identified: Mapping[str, Identified]
+    study: Study,
+    units: pd.DataFrame,
+    unit: str,
+    identified: Mapping[str, Identified],
+    at_visit: Mapping[str, VisitRows],
 ) -> pd.DataFrame:
     """Return why each unit has no row in each assay; ``""`` where it has one."""
     import pandas as pd
 
-    _, not_acquired, not_measured, nothing_found, unmatched, *_ = MISSING_REASONS
+    _, not_acquired, not_measured, nothing_found, unmatched, outside, _, superseded = MISSING_REASONS
     key = LEVELS[unit]
     subject = units[SUBJECT_ID] if SUBJECT_ID in units else units.index.to_series()
     table = pd.DataFrame(index=units.index)
@@ -271,6 +290,8 @@ def _missing_reasons(
         why[units.index.isin(_listed_units(study, one.rows, key))] = not_measured
         why[units.index.isin([ids[key] for ids in one.rows.empty if key in ids])] = nothing_found
         why[subject.isin(one.dropped_subjects)] = unmatched
+        why[units.index.isin(at_visit[name].outside_units)] = outside
+        why[units.index.isin(at_visit[name].superseded_units)] = superseded
         why[units.index.isin(_rows_per_unit(one.rows, unit).index)] = ""
         table[name] = why
     return table
@@ -298,6 +319,7 @@ def _alignment(
     steps: tuple[Step, ...],
     reasons: pd.DataFrame,
     varying: Mapping[str, tuple[str, ...]],
+    at_visit: VisitRows,
 ) -> AssayAlignment:
     """Return what happened to one source; `level` is where its rows were matched, the unit's or a coarser one."""
     counts = _rows_per_unit(one.rows, level)
@@ -321,15 +343,24 @@ def _alignment(
         converted=dict(one.converted),
         reasons={reason: why.count(reason) for reason in MISSING_REASONS[1:] if reason in why},
         varying=varying if name == "clinical" else {},
+        superseded=at_visit.superseded,
+        outside_window=at_visit.outside,
         notes=one.rows.notes,
     )
 
 
-def _study_notes(study: Study, units: pd.DataFrame, unit: str) -> tuple[str, ...]:
+def _study_notes(study: Study, units: pd.DataFrame, unit: str, visit: str | None) -> tuple[str, ...]:
+    notes = []
+    if visit is not None:
+        day, before, after = study.visits.loc[visit]
+        event = study.declared.get("index_event", "the index event")
+        notes.append(f"visit {visit!r}: day {day} (-{before} to +{after}) since {event}")
     if unit == "subject":
-        return ()
+        return tuple(notes)
     without = [subject for subject in study.subjects.index if subject not in set(units[SUBJECT_ID])]
-    return (f"{len(without)} subjects have no {unit}: {', '.join(map(str, without))}",) if without else ()
+    if without:
+        notes.append(f"{len(without)} subjects have no {unit}: {', '.join(map(str, without))}")
+    return tuple(notes)
 
 
 def _to_anndata(rows: Rows, obs: pd.DataFrame, unit: str) -> Any:

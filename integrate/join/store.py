@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, SourceNotFoundError
 from integrate.join.alignment import AlignmentReport
+from integrate.join.codec import decode_column, encode_column
 from integrate.join.cohort import Cohort
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ __all__ = ["read_cohort", "write_cohort"]
 
 FORMAT = 1
 DOCUMENT = "cohort.json"
+#: Key in a table's attributes for the notes on columns stored as codes.
+CODES = "integrate_codes"
 
 
 def write_cohort(cohort: Cohort, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -97,10 +100,10 @@ def read_cohort(path: str | os.PathLike[str]) -> Cohort:
     return Cohort(
         name=document["name"],
         unit=document["unit"],
-        obs=_read_table(source / "obs.parquet"),
+        obs=read_frame(source / "obs.parquet"),
         assays={name: _read_assay(source, name) for name in document["assays"]},
         report=AlignmentReport.from_dict(document["report"]),
-        missing_reason=_read_table(source / "missing_reason.parquet"),
+        missing_reason=read_frame(source / "missing_reason.parquet"),
     )
 
 
@@ -113,11 +116,11 @@ def _write_parts(cohort: Cohort, folder: Path) -> None:
         "report": cohort.report.to_dict(),
     }
     (folder / DOCUMENT).write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
-    cohort.obs.to_parquet(folder / "obs.parquet")
-    cohort.missing_reason.to_parquet(folder / "missing_reason.parquet")
+    write_frame(cohort.obs, folder / "obs.parquet")
+    write_frame(cohort.missing_reason, folder / "missing_reason.parquet")
     for name, adata in cohort.assays.items():
-        adata.obs.to_parquet(folder / f"{name}.obs.parquet")
-        adata.var.to_parquet(folder / f"{name}.var.parquet")
+        write_frame(adata.obs, folder / f"{name}.obs.parquet")
+        write_frame(adata.var, folder / f"{name}.var.parquet")
         _values_only(adata).write_h5ad(folder / f"{name}.h5ad", compression="gzip")
 
 
@@ -137,18 +140,42 @@ def _read_assay(folder: Path, name: str) -> Any:
         adata = ad.read_h5ad(folder / f"{name}.h5ad")
     except OSError as error:
         raise DataError(f"{folder / name}.h5ad cannot be read: {error}") from error
-    adata.obs = _read_table(folder / f"{name}.obs.parquet")
-    adata.var = _read_table(folder / f"{name}.var.parquet")
+    adata.obs = read_frame(folder / f"{name}.obs.parquet")
+    adata.var = read_frame(folder / f"{name}.var.parquet")
     return adata
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet with every dtype; categories that are not text, which Parquet forgets, as codes."""
+    import pandas as pd
+
+    coded = {
+        str(name): encode_column(frame[name])
+        for name, dtype in frame.dtypes.items()
+        if isinstance(dtype, pd.CategoricalDtype) and not all(isinstance(one, str) for one in dtype.categories)
+    }
+    stored = frame.assign(**{name: codes for name, (codes, _) in coded.items()})
+    stored.attrs = {**frame.attrs, **({CODES: {name: notes for name, (_, notes) in coded.items()}} if coded else {})}
+    stored.to_parquet(path)
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Return a table that `write_frame` wrote.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     import pandas as pd
 
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    for name, notes in frame.attrs.pop(CODES, {}).items():
+        frame[name] = decode_column(frame[name], notes, index=frame.index)
+    return frame
 
 
 def _read_document(folder: Path) -> dict[str, Any]:

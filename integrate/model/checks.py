@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from integrate.errors import CatalogError, closest, some
-from integrate.keys import ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.audit import Audit, Finding, listed, named
 from integrate.model.study import Study
+from integrate.model.suggest import suggest_ids
+from integrate.model.visits import OUTSIDE, SUPERSEDED, USED
 
 __all__ = ["audit_study"]
 
@@ -17,9 +19,11 @@ def audit_study(study: Study) -> Audit:
     """Return every doubt about identity and missing data of a study."""
     checks = (
         _unknown_subjects,
+        _unread_ids,
         _duplicated_ids,
         _several_per_subject,
         _absent_subjects,
+        _visited,
         _crosschecked,
         _missing_by_group,
         _unknown_pixel_size,
@@ -41,6 +45,19 @@ def _unknown_subjects(study: Study) -> Iterator[Finding]:
                 'add them there, correct the ids, or link with unmatched="drop"',
                 listed(unknown),
             )
+            for suggestion in suggest_ids(unknown, study.subjects.index):
+                yield Finding(
+                    "note", "suggested rule", str(name), f"not applied: {suggestion}", listed(suggestion.pairs)
+                )
+
+
+def _unread_ids(study: Study) -> Iterator[Finding]:
+    """Suggest how ids that no rule reads may be meant."""
+    unread = study.identifiers[study.identifiers["entity_id"].isna()]
+    for (name, column), rows in unread.groupby(["source", "entity"], sort=False):
+        known = study.subjects.index if column == SUBJECT_ID else study.sample_map[column].dropna().unique()
+        for suggestion in suggest_ids(rows["source_id"], known, column=str(column)):
+            yield Finding("note", "suggested rule", str(name), f"not applied: {suggestion}", listed(suggestion.pairs))
 
 
 def _duplicated_ids(study: Study) -> Iterator[Finding]:
@@ -93,9 +110,47 @@ def _absent_subjects(study: Study) -> Iterator[Finding]:
             )
 
 
+def _visited(study: Study) -> Iterator[Finding]:
+    """What the visit windows leave out, and who is absent at a visit; nothing when no visits are declared."""
+    if not len(study.visits):
+        return
+    for name, rows in study.schedule.groupby("assay", sort=False):
+        told = {
+            OUTSIDE: "lie outside the window of every visit; they take part in no link of a visit",
+            SUPERSEDED: "are superseded by one nearer to the day of their visit",
+        }
+        for status, text in told.items():
+            found = rows[rows["status"] == status]
+            if len(found):
+                days = [f"{o} (day {d})" for o, d in zip(found["obs_id"], found[DAY], strict=True)]
+                ids = listed(found["obs_id"])
+                yield Finding("note", status, str(name), f"{len(found)} of {len(rows)} {text}: {some(days)}", ids)
+        several = rows[rows["windows"] > 1]
+        if len(several):
+            text = f"{len(several)} lie in the windows of two visits and go to the nearer: {named(several['obs_id'])}"
+            yield Finding("note", "in two windows", str(name), text, listed(several["obs_id"]))
+        for visit in study.visits.index:
+            seen = set(rows.loc[(rows["visit"] == visit) & (rows["status"] == USED), SUBJECT_ID])
+            absent = [subject for subject in study.subjects.index if subject not in seen]
+            if absent:
+                text = f"{len(absent)} of {len(study.subjects)} subjects have none at {visit!r}: {named(absent)}"
+                yield Finding("note", "absent at visit", str(name), text, listed(absent))
+    for name, entry in study.datasets.items():
+        rows = study.sample_map[study.sample_map["assay"] == name]
+        undated = rows[rows[DAY].isna()]
+        if 0 < len(undated) < len(rows):
+            text = f"{len(undated)} of {len(rows)} have no day, so no visit can be told: {named(undated['obs_id'])}"
+            yield Finding(
+                "warning", "no day", name, f"{text}; give the day of every {entry.level}", listed(undated["obs_id"])
+            )
+
+
 def _crosschecked(study: Study) -> Iterator[Finding]:
     """Another column that names the same people must agree with our subject ids one to one."""
     for check in study.declared.get("crosscheck") or []:
+        if "with" in check:
+            yield from _same_values(study, check)
+            continue
         table, column = study.table(str(check["entry"])), str(check["column"])
         _require(column, table, check)
         pairs = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].astype(str).drop_duplicates()
@@ -115,6 +170,46 @@ def _crosschecked(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "note", "cross-check", str(check["entry"]), f"{column!r} agrees one to one with {len(pairs)} subjects"
             )
+
+
+def _same_values(study: Study, check: Mapping[str, Any]) -> Iterator[Finding]:
+    """A variable that two tables record of the same people, such as age, must agree: it verifies how ids were read."""
+    entry, column, other = str(check["entry"]), str(check["column"]), dict(check["with"])
+    table, beside = study.table(entry), study.table(str(other["entry"]))
+    _require(column, table, check)
+    _require(str(other["column"]), beside, other)
+    codes = {str(k): str(v) for k, v in (check.get("codes") or {}).items()}
+    first = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].drop_duplicates()
+    second = beside.dropna(subset=[SUBJECT_ID, other["column"]])[[SUBJECT_ID, other["column"]]].drop_duplicates()
+    pairs = first.set_axis([SUBJECT_ID, "a"], axis=1).merge(second.set_axis([SUBJECT_ID, "b"], axis=1), on=SUBJECT_ID)
+    agree = _agree(pairs["a"], pairs["b"], float(check.get("tolerance", 0)), codes)
+    wrong = pairs[~agree]
+    people, doubtful = set(pairs[SUBJECT_ID]), set(wrong[SUBJECT_ID])
+    what = (
+        f"{column!r} and {other['column']!r} of {other['entry']!r} agree in {len(people - doubtful)} of {len(people)}"
+    )
+    what += " subjects that have both"
+    if not len(pairs):
+        text = f"no subject has both {column!r} and {other['column']!r} of {other['entry']!r}: the link is not verified"
+        yield Finding("warning", "cross-check", entry, text)
+    elif len(wrong):
+        told = [f"{subject}: {a} / {b}" for subject, a, b in wrong.itertuples(index=False)]
+        severity = "warning" if len(doubtful) * 2 < len(people) else "error"
+        advice = "correct the ids" if severity == "error" else "look at these people"
+        yield Finding(severity, "cross-check", entry, f"{what}; not in {some(told)}; {advice}", listed(doubtful))
+    else:
+        yield Finding("note", "cross-check", entry, what)
+
+
+def _agree(first: Any, second: Any, tolerance: float, codes: Mapping[str, str]) -> Any:
+    """Return where two columns agree: as numbers within the tolerance, else as text in any letter case."""
+    import pandas as pd
+
+    numbers = [pd.to_numeric(column.astype(object), errors="coerce") for column in (first, second)]
+    if not codes and all(column.notna().all() for column in numbers):
+        return (numbers[0] - numbers[1]).abs() <= tolerance
+    read = first.astype(str).map(lambda value: codes.get(value, value))
+    return read.str.strip().str.casefold() == second.astype(str).str.strip().str.casefold()
 
 
 def _missing_by_group(study: Study) -> Iterator[Finding]:

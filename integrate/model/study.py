@@ -100,6 +100,23 @@ class Study:
         return self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
 
     @cached_property
+    def visits(self) -> pd.DataFrame:
+        """One row per planned visit: target ``day`` since the index event, and days ``before`` and ``after`` it."""
+        from integrate.model.visits import visit_table
+
+        return visit_table(self.declared.get("visits") or [])
+
+    @cached_property
+    def schedule(self) -> pd.DataFrame:
+        """One row per observation with a day: its visit, days from the target, and whether it is used.
+
+        Columns of the sample map, and ``offset``, ``windows``, ``status`` (used, superseded, outside window).
+        """
+        from integrate.model.visits import assign_visits
+
+        return assign_visits(self.sample_map, self.visits)
+
+    @cached_property
     def audit(self) -> Audit:
         """Every doubt about identity and missing data, worst first."""
         from integrate.model.checks import audit_study
@@ -197,6 +214,19 @@ class Study:
         counts = pd.crosstab(known[SUBJECT_ID], known["assay"])
         columns = [name for name in self.datasets if name in counts]
         return counts.reindex(index=self.subjects.index, columns=columns, fill_value=0).rename_axis(columns=None)
+
+    def coverage(self) -> pd.DataFrame:
+        """Return how many subjects have each dataset at each visit.
+
+        Returns
+        -------
+        Integer table, one row per dataset that has any day, one column per visit in the declared order.
+        """
+        used = self.schedule[self.schedule["status"] == "used"]
+        counts = used.groupby(["assay", "visit"])[SUBJECT_ID].nunique().unstack(fill_value=0)
+        names = [name for name in self.datasets if name in set(self.schedule["assay"])]
+        table: pd.DataFrame = counts.reindex(index=names, columns=self.visits.index, fill_value=0)
+        return table.rename_axis(index=None, columns=None).astype(int)
 
     def _open(self, name: str, rows: pd.DataFrame) -> Any:
         opened = self.dataset(name).load_item(str(rows["item"].iloc[0]))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from integrate.errors import DataError, closest, some
 from integrate.keys import ATTRS
@@ -23,6 +26,8 @@ MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None
 
 class Table(Reader):
     """Read a CSV, TSV or Parquet table, with ids as text and every declared column checked.
+
+    A text table may be the only file of a zip. ``row_names`` names a first column that has no name, as R writes it.
 
     Returns
     -------
@@ -47,8 +52,9 @@ class Table(Reader):
         columns: Mapping[str, Mapping[str, Any]] | None = None,
         missing: Sequence[str] = MISSING,
         separator: str | None = None,
+        row_names: str | None = None,
     ) -> pd.DataFrame:
-        raw = read_text_table(path, separator, missing)
+        raw = read_text_table(path, separator, missing, row_names=row_names)
         codebook = {str(name): dict(spec or {}) for name, spec in (columns or {}).items()}
         problems = [
             f"column {name!r} is declared but not in the table; {closest(name, raw.columns)}"
@@ -72,8 +78,12 @@ class Table(Reader):
         return table
 
 
-def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -> pd.DataFrame:
-    """Return a table as its file holds it: text for CSV and TSV, stored types for Parquet.
+def read_text_table(
+    path: Path, separator: str | None, missing: Sequence[str], *, row_names: str | None = None
+) -> pd.DataFrame:
+    """Return a table as its file holds it: text for CSV and TSV (also one alone in a zip), stored types for Parquet.
+
+    `row_names` names a first column that has no name; R writes row names so.
 
     Raises
     ------
@@ -89,18 +99,27 @@ def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -
         except (OSError, ValueError) as error:
             raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
         return table if table.index.names == [None] else table.reset_index()
-    sep = separator or SEPARATORS.get(path.suffix.lower())
+    sep = separator or SEPARATORS.get(Path(path.name.lower().removesuffix(".zip")).suffix)
     if sep is None or len(sep) != 1:
         raise DataError(
             f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator= (one sign)"
         )
     header = next(_rows(path, sep), [])
+    if header[:1] == [""] and row_names is not None:
+        header[0] = row_names
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated or "" in header:  # pandas would invent "age.1" and "Unnamed: 3"
         raise DataError(f"{path.name} has columns without a name or with the same name {repeated}; name each once")
     try:
         table = pd.read_csv(
-            path, sep=sep, dtype=str, keep_default_na=False, na_values=list(missing), encoding="utf-8-sig"
+            path,
+            sep=sep,
+            dtype=str,
+            keep_default_na=False,
+            na_values=list(missing),
+            encoding="utf-8-sig",
+            names=header,
+            header=0,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not a readable table: {error}") from error
@@ -116,11 +135,29 @@ def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -
 
 
 def _rows(path: Path, separator: str) -> Iterator[list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with _opened(path) as stream:
         try:
             yield from csv.reader(stream, delimiter=separator)
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{path.name} is not a readable table: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a text file, or the only one in a zip."""
+    if path.suffix.lower() != ".zip":
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield stream
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = archive.namelist()
+            if len(held) != 1:
+                raise DataError(f"{path.name} holds {len(held)} files, expected one table: {some(held)}")
+            with archive.open(held[0]) as raw:
+                yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path.name} is not a readable zip file: {error}") from error
 
 
 def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -144,7 +181,7 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
         return column, [f"column {name!r} should be {dtype}, found dates; give days since the index event"]
     if not dtype and (column.dtype.kind in "mM" or _has_leading_zeros(column)):
         return as_text(column)  # as numbers, dates would be nanoseconds, and codes lose their zeros
-    numbers = pd.to_numeric(column, errors="coerce")
+    numbers = as_numbers(column)
     wrong = column[numbers.isna() & column.notna()]
     if len(wrong) and not dtype:
         return column.astype(object), []
@@ -159,6 +196,16 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
         else:
             numbers = numbers.astype("Int64")
     return numbers, faults
+
+
+def as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as numbers to the last digit (pandas alone is not); missing where it holds something else."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    if column.dtype == object and numbers.dtype.kind == "f":
+        numbers = numbers.mask(numbers.notna(), column.where(numbers.notna()).astype("float64"))
+    return numbers
 
 
 def as_text(column: pd.Series[Any]) -> tuple[Any, list[str]]:

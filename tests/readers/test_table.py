@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from integrate.errors import DataError
-from integrate.readers.table import Table
+from integrate.readers.table import Table, as_numbers
 from integrate.testing import ReaderTests
 
 CSV = "patient,age,sex,stage,note\n007,61,F,II,one\n0012,NA,M,,two\n1,47.5,F,I,Unknown\n"
@@ -153,3 +154,26 @@ def test_real_clinical_table_has_its_patients(test_data: Any) -> None:
     assert len(table) == 27
     assert table["Patient_ID"].nunique() == 23
     assert all(isinstance(one, str) for one in table["Patient_ID"])
+
+
+def test_row_names_of_r_get_the_name_the_catalog_gives(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text('"","age"\n"007",50\n"8",61\n')
+    table = Table(url=str(tmp_path / "r.csv"), row_names="patient", keys={"patient": "subject_id"}).read()
+    assert table["patient"].tolist() == ["007", "8"]
+    with pytest.raises(DataError, match="columns without a name"):
+        Table(url=str(tmp_path / "r.csv")).read()
+
+
+def test_one_table_in_a_zip_is_read_and_two_are_not(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
+        archive.writestr("t.csv", "id,age\n01,50\n")
+    assert Table(url=str(tmp_path / "t.csv.zip"), keys={"id": "subject_id"}).read()["id"].tolist() == ["01"]
+    with zipfile.ZipFile(tmp_path / "t.csv.zip", "a") as archive:
+        archive.writestr("u.csv", "id,age\n02,61\n")
+    with pytest.raises(DataError, match=r"holds 2 files, expected one table: 't\.csv', 'u\.csv'"):
+        Table(url=str(tmp_path / "t.csv.zip")).read()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_numbers_are_read_to_the_last_digit(values: list[float]) -> None:
+    assert as_numbers(pd.Series([repr(value) for value in values], dtype=object)).astype(float).tolist() == values
