@@ -18,6 +18,7 @@ READERS: dict[str, str] = {
     "Labels": "integrate.readers.labels:Labels",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
     "Table": "integrate.readers.table:Table",
+    "Volume": "integrate.readers.volume:Volume",
     "Visium": "integrate.readers.visium:Visium",
 }
 

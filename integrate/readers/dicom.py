@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, MissingDependencyError, ParameterError, closest, some
-from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.grid import Grid, make_volume
 
 if TYPE_CHECKING:
     import dask.array as da
     import numpy as np
     import xarray as xr
 
-__all__ = ["DicomSeries", "Grid"]
+__all__ = ["DicomSeries"]
 
 #: Slices may lie this far off an even, straight stack: positions are often written to a tenth of a millimetre.
 TOLERANCE_MM = 0.15
@@ -114,7 +114,7 @@ class DicomSeries(Reader):
             "padding": "kept" if keep_padding else "NaN",
             "left_out": beside,
         }
-        return _volume(pixels, grid, name=str(header.Modality), notes=notes)
+        return make_volume(pixels, grid, name=str(header.Modality), notes=notes)
 
     def _check_promised(self, header: Any, namespace: str) -> None:
         """Check patient and modality against what the catalog says; the wrong patient must never load."""
@@ -127,49 +127,6 @@ class DicomSeries(Reader):
         promised = str(self.metadata.get("modality", ""))
         if promised in ("CT", "MR", "PT") and promised != header.Modality:
             raise DataError(f"the catalog says modality {promised!r}, the files hold {str(header.Modality)!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the voxels of a regular stack of slices lie in the patient.
-
-    Parameters
-    ----------
-    origin_lps_mm
-        Centre of the first voxel.
-    direction
-        Rows of a 3 × 3 matrix whose columns are the unit vectors of increasing i (x), j (y) and k (z).
-    spacing_mm
-        Distance of voxel centres along ``(z, y, x)``; z is ``None`` for a single slice, whose thickness no position
-        tells.
-    residual_mm
-        The largest distance of a slice from its place in this grid.
-    """
-
-    origin_lps_mm: tuple[float, ...]
-    direction: tuple[tuple[float, ...], ...]
-    spacing_mm: tuple[float | None, float, float]
-    residual_mm: float
-
-    def affine_lps(self) -> list[list[float]]:
-        """Return the 4 × 4 matrix from voxel index ``(i, j, k, 1)`` to LPS mm; the step of a lone slice is 1 mm."""
-        steps = [1.0 if step is None else step for step in reversed(self.spacing_mm)]
-        rows = [
-            [*(cosine * step for cosine, step in zip(row, steps, strict=True)), origin]
-            for row, origin in zip(self.direction, self.origin_lps_mm, strict=True)
-        ]
-        return [*rows, [0.0, 0.0, 0.0, 1.0]]
-
-    def notes(self) -> dict[str, Any]:
-        """Return the grid in plain values, for ``attrs``."""
-        return {
-            "orientation": "LPS",
-            "affine_lps": self.affine_lps(),
-            "origin_lps_mm": list(self.origin_lps_mm),
-            "direction": [list(row) for row in self.direction],
-            "spacing_mm": list(self.spacing_mm),
-            "position_residual_mm": self.residual_mm,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,14 +434,3 @@ def _unit(header: Any) -> str | None:
     if header.Modality == "PT":
         return PET_UNITS.get(str(header.get("Units", "")))
     return None
-
-
-def _volume(pixels: da.Array, grid: Grid, *, name: str, notes: dict[str, Any]) -> xr.DataArray:
-    import numpy as np
-    import xarray as xr
-
-    coords = {
-        axis: (axis, (np.arange(n) + 0.5) * (step or 1.0), {"units": "px" if step is None else "mm"})
-        for axis, n, step in zip("zyx", pixels.shape, grid.spacing_mm, strict=True)
-    }
-    return xr.DataArray(pixels, dims=("z", "y", "x"), coords=coords, name=name, attrs={ATTRS: notes})
