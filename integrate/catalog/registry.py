@@ -19,8 +19,12 @@ READERS: dict[str, str] = {
     "IsaTab": "integrate.readers.isatab:IsaTab",
     "Labels": "integrate.readers.labels:Labels",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
+    "Plate": "integrate.readers.file_series:Plate",
+    "PlateField": "integrate.readers.file_series:PlateField",
     "RtStruct": "integrate.readers.rtstruct:RtStruct",
     "Table": "integrate.readers.table:Table",
+    "Tiff": "integrate.readers.plain_tiff:Tiff",
+    "TimeLapse": "integrate.readers.file_series:TimeLapse",
     "Volume": "integrate.readers.volume:Volume",
     "Visium": "integrate.readers.visium:Visium",
 }

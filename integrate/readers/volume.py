@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Volume"]
+__all__ = ["Volume", "as_labels"]
 
 NIFTI = (".nii", ".nii.gz")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -91,7 +91,7 @@ class Volume(Reader):
         pixels = stored.pixels
         if labels:
             dtype = pixels.dtype if pixels.dtype.kind in "iu" else "int32"
-            pixels = da.map_blocks(_as_labels, pixels, name_of=path.name, dtype=dtype)
+            pixels = da.map_blocks(as_labels, pixels, name_of=path.name, dtype=dtype)
         notes = {**stored.grid.notes(), **stored.notes, "unit": unit, "modality": self.metadata.get("modality")}
         if not stored.placed:
             notes["orientation"] = None
@@ -110,7 +110,14 @@ class _Stored:
     time_s: Any = None
 
 
-def _as_labels(block: np.ndarray[Any, Any], *, name_of: str) -> np.ndarray[Any, Any]:
+def as_labels(block: np.ndarray[Any, Any], *, name_of: str) -> np.ndarray[Any, Any]:
+    """Return a block of whole numbers as integers.
+
+    Raises
+    ------
+    DataError
+        If a number is not whole: the file is an image.
+    """
     import numpy as np
 
     if block.dtype.kind in "iu":
