@@ -11,6 +11,8 @@ __all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_
 READERS: dict[str, str] = {
     "AssetTable": "integrate.readers.assets:AssetTable",
     "ChannelFolder": "integrate.readers.channel_folder:ChannelFolder",
+    "DicomImage": "integrate.readers.dicom_image:DicomImage",
+    "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",
     "GeoJSON": "integrate.readers.geojson:GeoJSON",
     "H5AD": "integrate.readers.h5ad:H5AD",
@@ -18,9 +20,15 @@ READERS: dict[str, str] = {
     "Labels": "integrate.readers.labels:Labels",
     "Matrix": "integrate.readers.matrix:Matrix",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
+    "Plate": "integrate.readers.file_series:Plate",
+    "PlateField": "integrate.readers.file_series:PlateField",
+    "RtStruct": "integrate.readers.rtstruct:RtStruct",
     "SubCatalog": "integrate.readers.subcatalog:SubCatalog",
     "Table": "integrate.readers.table:Table",
+    "Tiff": "integrate.readers.plain_tiff:Tiff",
+    "TimeLapse": "integrate.readers.file_series:TimeLapse",
     "Visium": "integrate.readers.visium:Visium",
+    "Volume": "integrate.readers.volume:Volume",
 }
 
 #: Parameter classes a catalog may declare.

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DataError, MissingDependencyError, ParameterError, closest, some
-from integrate.keys import ATTRS
+from integrate.errors import DataError, ParameterError, closest, some
 from integrate.readers.base import Reader
+from integrate.readers.dicom_files import Slice, read_headers
+from integrate.readers.dicom_frames import is_mosaic, split_slices
+from integrate.readers.dicom_pixels import check_decoder, lazy_slices
+from integrate.readers.grid import Grid, make_volume
+from integrate.readers.suv import suv_body_weight
 
 if TYPE_CHECKING:
-    import dask.array as da
     import numpy as np
     import xarray as xr
 
-__all__ = ["DicomSeries", "Grid"]
+__all__ = ["DicomSeries"]
 
 #: Slices may lie this far off an even, straight stack: positions are often written to a tenth of a millimetre.
 TOLERANCE_MM = 0.15
 #: … and never further than this share of the smallest voxel edge, or a gap in a micro-CT would pass.
 TOLERANCE_SHARE = 0.2
-#: Files that lie beside DICOM files and are none. Any other that is no DICOM is an error: it may be a cut-off slice.
-BESIDE = (".csv", ".json", ".log", ".md", ".pdf", ".tsv", ".txt", ".xml", ".yaml", ".yml")
-#: What pydicom and its decoders raise on damaged bytes.
-DAMAGE = (
-    *(EOFError, OSError, struct.error, zlib.error),
-    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-)
 #: What every slice of a stack must share.
 SHARED = (
     *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "Rows", "Columns"),
@@ -44,7 +38,9 @@ PET_UNITS = {"BQML": "Bq/mL", "CNTS": "{counts}", "GML": "g/mL", "PROPCPS": "{co
 
 
 class DicomSeries(Reader):
-    """Read the single-frame slices of one DICOM series (CT, MR, PET) as one lazy volume in patient coordinates.
+    """Read one DICOM series (CT, MR, PET) as one lazy volume in patient coordinates.
+
+    Slices are single files, frames of an enhanced image, or tiles of a Siemens mosaic.
 
     Slices are ordered by their position along the slice normal, never by name or InstanceNumber, and their distance
     comes from positions, never from SliceThickness. A series with a gap, a duplicate position, gantry tilt or mixed
@@ -58,12 +54,18 @@ class DicomSeries(Reader):
         Key of ``ids`` that holds the PatientID; when the catalog gives it, the files must agree.
     keep_padding
         Keep voxels that the file declares as padding (PixelPaddingValue) as numbers instead of NaN.
+    phase_by
+        DICOM keyword that tells the phases or echoes of a series apart, e.g. ``"TemporalPositionIdentifier"``; the
+        result then has an axis ``t``. Several mosaics are told apart by their AcquisitionNumber.
+    suv
+        ``"bw"`` returns PET as standardised uptake by body weight, in g/mL.
 
     Returns
     -------
-    DataArray ``(z, y, x)``, Dask-backed, one chunk per slice, rescaled per slice; NaN where the scanner measured
-    nothing. Coordinates are distances in mm of voxel centres from the outer corner of the volume along the slice
-    normal, the image columns and the image rows, i.e. ``(k + 0.5) * spacing``. ``attrs["integrate"]`` holds
+    DataArray ``(z, y, x)``, or ``(t, z, y, x)``, Dask-backed, one chunk per slice, rescaled per slice; NaN
+    where the scanner measured nothing. Coordinates are distances in mm of voxel centres from the outer corner of the
+    volume along the slice normal, the image columns and the image rows, i.e. ``(k + 0.5) * spacing``.
+    ``attrs["integrate"]`` holds
 
     - ``affine_lps``: 4 × 4, from voxel index ``(i, j, k, 1)`` (along x, y, z; integers are centres) to patient LPS mm;
     - ``origin_lps_mm`` (centre of the first voxel), ``direction`` (its columns are the unit vectors of i, j, k) and
@@ -94,27 +96,44 @@ class DicomSeries(Reader):
         series_uid: str | None = None,
         patient_namespace: str = "dicom_patient",
         keep_padding: bool = False,
+        phase_by: str | None = None,
+        suv: str | None = None,
     ) -> xr.DataArray:
-        slices, beside = _read_headers(path)
-        slices = _one_series(slices, series_uid, path)
-        _check_single_frames(slices)
+        import dask.array as da
+
+        if suv not in (None, "bw"):
+            raise ParameterError(f'suv={suv!r}; give "bw" for uptake by body weight, or nothing')
+        files, beside = read_headers(path)
+        files = _one_series(files, series_uid, path)
+        slices = [part for one in files for part in split_slices(one)]
+        _check_places(slices)
         _check_shared(slices)
         header = slices[0].header
         self._check_promised(header, patient_namespace)
-        slices, grid = _stack(slices)
-        pixels = _lazy_slices(slices, keep_padding=keep_padding)
+        check_decoder(files)
+        phase_by = phase_by or ("AcquisitionNumber" if len(files) > 1 and all(map(is_mosaic, files)) else None)
+        phases = _phases(slices, phase_by)
+        stacks = [_stack(phase) for phase in phases.values()]
+        grid = _common_grid([grid for _, grid in stacks], list(phases))
+        uptake = None if suv is None else suv_body_weight(slices)
+        scale = 1.0 if uptake is None else float(uptake["factor"])
+        volumes = [lazy_slices(ordered, scale=scale, keep_padding=keep_padding) for ordered, _ in stacks]
         notes = {
             **grid.notes(),
             "modality": str(header.Modality),
-            "unit": _unit(header),
+            "unit": "g/mL" if uptake else _unit(header),
+            "suv": uptake,
             "frame_of_reference_uid": str(header.get("FrameOfReferenceUID", "")),
             "study_uid": str(header.get("StudyInstanceUID", "")),
             "series_uid": str(header.SeriesInstanceUID),
-            "lossy": any(one.header.get("LossyImageCompression") == "01" for one in slices),
+            "lossy": any(one.header.get("LossyImageCompression") == "01" for one in files),
             "padding": "kept" if keep_padding else "NaN",
+            "phases": {phase_by: [str(value) for value in phases]} if phase_by else None,
             "left_out": beside,
         }
-        return _volume(pixels, grid, name=str(header.Modality), notes=notes)
+        pixels = da.stack(volumes) if phase_by else volumes[0]
+        time_s = _times([ordered for ordered, _ in stacks]) if phase_by else None
+        return make_volume(pixels, grid, name=str(header.Modality), notes=notes, time_s=time_s)
 
     def _check_promised(self, header: Any, namespace: str) -> None:
         """Check patient and modality against what the catalog says; the wrong patient must never load."""
@@ -129,125 +148,7 @@ class DicomSeries(Reader):
             raise DataError(f"the catalog says modality {promised!r}, the files hold {str(header.Modality)!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the voxels of a regular stack of slices lie in the patient.
-
-    Parameters
-    ----------
-    origin_lps_mm
-        Centre of the first voxel.
-    direction
-        Rows of a 3 × 3 matrix whose columns are the unit vectors of increasing i (x), j (y) and k (z).
-    spacing_mm
-        Distance of voxel centres along ``(z, y, x)``; z is ``None`` for a single slice, whose thickness no position
-        tells.
-    residual_mm
-        The largest distance of a slice from its place in this grid.
-    """
-
-    origin_lps_mm: tuple[float, ...]
-    direction: tuple[tuple[float, ...], ...]
-    spacing_mm: tuple[float | None, float, float]
-    residual_mm: float
-
-    def affine_lps(self) -> list[list[float]]:
-        """Return the 4 × 4 matrix from voxel index ``(i, j, k, 1)`` to LPS mm; the step of a lone slice is 1 mm."""
-        steps = [1.0 if step is None else step for step in reversed(self.spacing_mm)]
-        rows = [
-            [*(cosine * step for cosine, step in zip(row, steps, strict=True)), origin]
-            for row, origin in zip(self.direction, self.origin_lps_mm, strict=True)
-        ]
-        return [*rows, [0.0, 0.0, 0.0, 1.0]]
-
-    def notes(self) -> dict[str, Any]:
-        """Return the grid in plain values, for ``attrs``."""
-        return {
-            "orientation": "LPS",
-            "affine_lps": self.affine_lps(),
-            "origin_lps_mm": list(self.origin_lps_mm),
-            "direction": [list(row) for row in self.direction],
-            "spacing_mm": list(self.spacing_mm),
-            "position_residual_mm": self.residual_mm,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """One file: its header, and what is wrong with its pixels (``""`` when nothing is)."""
-
-    file: Path
-    header: Any
-    pixel_fault: str
-
-    @property
-    def name(self) -> str:
-        return self.file.name
-
-
-def _read_headers(folder: Path) -> tuple[list[_Slice], list[str]]:
-    """Return every DICOM file of the folder, and the names of the others."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    beside = [f for f in files if f.name.startswith(".") or f.name == "DICOMDIR" or f.suffix.lower() in BESIDE]
-    slices = [_read_header(file) for file in files if file not in set(beside)]
-    if not slices:
-        raise DataError(f"no DICOM file in folder {folder.name!r}; found {len(files)} other files")
-    return slices, [file.name for file in beside]
-
-
-def _read_header(file: Path) -> _Slice:
-    import pydicom
-
-    with file.open("rb") as stream, warnings.catch_warnings():
-        # about values that break a rule of the standard; those we use are checked here, and nobody can act on the rest
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
-        try:
-            header = pydicom.dcmread(stream, stop_before_pixels=True)
-            if "SeriesInstanceUID" not in header:
-                raise DataError(f"{file.name} has no SeriesInstanceUID; it is truncated or not an image")
-            return _Slice(file, header, _pixel_fault(stream, header, file.stat().st_size))
-        except pydicom.errors.InvalidDicomError as error:
-            raise DataError(f"{file.name} is not a DICOM file; it is empty, cut off, or another format") from error
-        except DAMAGE as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{file.name} is not a readable DICOM file ({error}); it may be truncated") from error
-
-
-def _pixel_fault(stream: Any, header: Any, size: int) -> str:
-    """Return what is wrong with the pixel data that begins here, without reading it."""
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-    if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return ""  # inflating has checked it
-    implicit, little = header.original_encoding
-    order = "<" if little else ">"
-    start = stream.read(8 if implicit else 12)
-    if len(start) < (8 if implicit else 12):
-        return "ends before its pixels"
-    length = struct.unpack(f"{order}I", start[-4:])[0]
-    if length == 0xFFFFFFFF:
-        return "" if _fragments_end(stream, size) else "ends inside its pixels"
-    needed = int(header.get("Rows", 0)) * int(header.get("Columns", 0)) * int(header.get("BitsAllocated", 0)) // 8
-    if stream.tell() + length > size:
-        return f"ends inside its pixels ({size - stream.tell():,} of {length:,} bytes)"
-    return f"holds {length:,} bytes of pixels for an image of {needed:,}" if length < needed else ""
-
-
-def _fragments_end(stream: Any, size: int) -> bool:
-    """Walk over the fragments of compressed pixels to their end mark, without reading them."""
-    while stream.tell() < size:
-        item = stream.read(8)
-        if len(item) < 8:
-            return False
-        group, element, length = struct.unpack("<HHI", item)
-        if (group, element) == (0xFFFE, 0xE0DD):
-            return True
-        stream.seek(length, 1)
-    return False
-
-
-def _one_series(slices: Sequence[_Slice], wanted: str | None, folder: Path) -> list[_Slice]:
+def _one_series(slices: Sequence[Slice], wanted: str | None, folder: Path) -> list[Slice]:
     found = Counter((str(one.header.SeriesInstanceUID), str(one.header.get("Modality", ""))) for one in slices)
     uids = [uid for uid, _ in found]
     if wanted is not None and wanted not in uids:
@@ -266,13 +167,11 @@ def _one_series(slices: Sequence[_Slice], wanted: str | None, folder: Path) -> l
     return chosen
 
 
-def _check_single_frames(slices: Sequence[_Slice]) -> None:
+def _check_places(slices: Sequence[Slice]) -> None:
     for one in slices:
         header = one.header
-        if int(header.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in header:
-            raise DataError(f"{one.name} holds many frames in one file; only series of single slices are read yet")
-        if "MOSAIC" in (header.get("ImageType") or ()):
-            raise DataError(f"{one.name} is a Siemens mosaic, many slices tiled in one image; it is not read yet")
+        if int(header.get("NumberOfFrames") or 1) > 1 and one.frame is None:
+            raise DataError(f"{one.name} holds many frames and does not say where each lies; it is no volume")
         absent = [
             name
             for name in (
@@ -286,14 +185,17 @@ def _check_single_frames(slices: Sequence[_Slice]) -> None:
             if header.get(name) in (None, "", [])
         ]
         if absent:
-            raise DataError(f"{one.name} states no {some(absent)}; without a place in the patient it is no volume")
+            raise DataError(
+                f"{one.name} states no {some(absent)}; without a place in the patient it is no volume, read it with "
+                "DicomImage"
+            )
         if int(header.get("SamplesPerPixel", 1)) != 1:
             raise DataError(f"{one.name} is a colour image; a volume has one number per voxel")
         if "ModalityLUTSequence" in header:
             raise DataError(f"{one.name} maps its values by a table (Modality LUT); only slope and intercept are read")
 
 
-def _check_shared(slices: Sequence[_Slice]) -> None:
+def _check_shared(slices: Sequence[Slice]) -> None:
     first = slices[0]
     for name in SHARED:
         odd = [one for one in slices if not _same(one.header.get(name), first.header.get(name))]
@@ -316,7 +218,55 @@ def _same(one: Any, other: Any) -> bool:
     return len(one) == len(other) and all(abs(float(a) - float(b)) <= 1e-4 for a, b in zip(one, other, strict=True))
 
 
-def _stack(slices: Sequence[_Slice]) -> tuple[list[_Slice], Grid]:
+def _phases(slices: Sequence[Slice], keyword: str | None) -> dict[Any, list[Slice]]:
+    """Return the slices of each phase, in the order of the values that tell them apart."""
+    if keyword is None:
+        return {None: list(slices)}
+    absent = [one.name for one in slices if one.header.get(keyword) in (None, "")]
+    if absent:
+        raise DataError(f"{len(absent)} of {len(slices)} slices state no {keyword}: {some(absent)}")
+    values = {one.name: one.header.get(keyword) for one in slices}
+    keys: dict[str, Any]
+    try:
+        keys = {name: float(value) for name, value in values.items()}
+    except (TypeError, ValueError):
+        keys = {name: str(value) for name, value in values.items()}
+    phases: dict[Any, list[Slice]] = {key: [] for key in sorted(set(keys.values()))}
+    for one in slices:
+        phases[keys[one.name]].append(one)
+    counts = Counter(len(phase) for phase in phases.values())
+    if len(counts) > 1:
+        listed = [f"{key}: {len(phase)}" for key, phase in phases.items()]
+        raise DataError(f"phases by {keyword} have different numbers of slices ({some(listed)}); slices are missing")
+    return phases
+
+
+def _common_grid(grids: Sequence[Grid], phases: Sequence[Any]) -> Grid:
+    import numpy as np
+
+    first = np.array(grids[0].affine_lps())
+    for grid, phase in zip(grids, phases, strict=True):
+        if np.abs(np.array(grid.affine_lps()) - first).max() > TOLERANCE_MM:
+            raise DataError(f"phase {phase!r} lies elsewhere than phase {phases[0]!r}; they are no single series")
+    return grids[0]
+
+
+def _times(stacks: Sequence[Sequence[Slice]]) -> list[float] | None:
+    """Return the seconds at which each phase began, ``None`` when the files do not say or time does not run."""
+    began = [min((_acquired_s(one.header) for one in stack), default=math.nan) for stack in stacks]
+    times = [moment - began[0] for moment in began]
+    return times if all(later > earlier for earlier, later in pairwise(times)) else None
+
+
+def _acquired_s(header: Any) -> float:
+    """Return the second of the day a slice was acquired at; NaN when it does not say."""
+    text = str(header.get("AcquisitionTime") or "")
+    if len(text) < 6 or not text[:6].isdigit():
+        return math.nan
+    return int(text[:2]) * 3600.0 + int(text[2:4]) * 60 + float(text[4:])
+
+
+def _stack(slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
     """Return the slices in order along their normal, and the grid they lie on."""
     import numpy as np
 
@@ -342,7 +292,7 @@ def _stack(slices: Sequence[_Slice]) -> tuple[list[_Slice], Grid]:
     return ordered, grid
 
 
-def _even_step(ordered: Sequence[_Slice], offsets: np.ndarray[Any, Any], pixel_mm: float) -> tuple[float | None, float]:
+def _even_step(ordered: Sequence[Slice], offsets: np.ndarray[Any, Any], pixel_mm: float) -> tuple[float | None, float]:
     """Return the distance of slices and the largest departure from an even, straight stack.
 
     Raises
@@ -362,7 +312,7 @@ def _even_step(ordered: Sequence[_Slice], offsets: np.ndarray[Any, Any], pixel_m
     if pairs:
         raise DataError(
             f"{len(pairs)} slices share a position with another: {some(pairs)}; they are copies, phases or echoes, "
-            "keep one of each"
+            "keep one of each, or name what tells them apart by phase_by="
         )
     ideal = np.arange(len(heights)) * step
     if np.abs(heights - ideal).max() > tolerance:
@@ -388,86 +338,6 @@ def _odd_steps(steps: np.ndarray[Any, Any], usual: float, tolerance: float) -> l
     return [int(k) for k in np.flatnonzero(departures > tolerance)] or [int(departures.argmax())]
 
 
-def _lazy_slices(slices: Sequence[_Slice], *, keep_padding: bool) -> da.Array:
-    import dask.array as da
-    import numpy as np
-    from dask.delayed import delayed
-
-    header = slices[0].header
-    _check_decoder(slices)
-    shape = (int(header.Rows), int(header.Columns))
-    dtype = np.dtype("float32" if int(header.BitsAllocated) <= 16 else "float64")
-    decode = delayed(_decode, pure=True)
-    planes = [
-        da.from_delayed(
-            decode(
-                one.file,
-                one.file.stat().st_mtime_ns,
-                shape,
-                dtype.str,
-                (float(one.header.get("RescaleSlope", 1)), float(one.header.get("RescaleIntercept", 0))),
-                None if keep_padding else _padding(one.header),
-            ),
-            shape=shape,
-            dtype=dtype,
-        )
-        for one in slices
-    ]
-    return da.stack(planes)
-
-
-def _check_decoder(slices: Sequence[_Slice]) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    for uid in {one.header.file_meta.get("TransferSyntaxUID") for one in slices}:
-        if uid is None:
-            raise DataError(f"{slices[0].name} does not state how its pixels are stored (TransferSyntaxUID)")
-        try:
-            decoder = get_decoder(uid)
-        except NotImplementedError as error:
-            raise DataError(
-                f"pixels are stored as {uid.name}, which no decoder here reads; convert the files"
-            ) from error
-        if not decoder.is_available:
-            raise MissingDependencyError(
-                f"pixels are stored as {uid.name}; to read them: pip install pylibjpeg pylibjpeg-openjpeg pylibjpeg-rle"
-            )
-
-
-def _padding(header: Any) -> tuple[int, int] | None:
-    """Return the lowest and highest stored value that mean "nothing was measured here"."""
-    if header.get("PixelPaddingValue") is None:
-        return None
-    signed, bits = int(header.get("PixelRepresentation", 0)), int(header.BitsAllocated)
-    ends = [int(header.PixelPaddingValue), int(header.get("PixelPaddingRangeLimit") or header.PixelPaddingValue)]
-    low, high = sorted(end - (1 << bits) if signed and end >= 1 << (bits - 1) else end for end in ends)
-    return low, high
-
-
-def _decode(
-    file: Path,
-    changed_ns: int,
-    shape: tuple[int, int],
-    dtype: str,
-    rescale: tuple[float, float],
-    padding: tuple[int, int] | None,
-) -> np.ndarray[Any, Any]:
-    """Return one slice; ``changed_ns`` is there for its token, so that a rewritten file is decoded again."""
-    import numpy as np
-    import pydicom
-
-    try:
-        stored = pydicom.dcmread(file).pixel_array
-    except (*DAMAGE, pydicom.errors.InvalidDicomError) as error:
-        raise DataError(f"{file.name} cannot be decoded ({error}); the file is damaged or has changed") from error
-    if stored.shape != shape:
-        raise DataError(f"{file.name} decodes to shape {stored.shape}, its header says {shape}; the file is damaged")
-    values = (stored.astype(np.float64) * rescale[0] + rescale[1]).astype(dtype)
-    if padding is not None:
-        values[(stored >= padding[0]) & (stored <= padding[1])] = np.nan
-    return values
-
-
 def _unit(header: Any) -> str | None:
     """Return the UCUM unit of rescaled values, ``None`` when the file does not say."""
     if header.Modality == "CT" and "RescaleSlope" in header:
@@ -477,14 +347,3 @@ def _unit(header: Any) -> str | None:
     if header.Modality == "PT":
         return PET_UNITS.get(str(header.get("Units", "")))
     return None
-
-
-def _volume(pixels: da.Array, grid: Grid, *, name: str, notes: dict[str, Any]) -> xr.DataArray:
-    import numpy as np
-    import xarray as xr
-
-    coords = {
-        axis: (axis, (np.arange(n) + 0.5) * (step or 1.0), {"units": "px" if step is None else "mm"})
-        for axis, n, step in zip("zyx", pixels.shape, grid.spacing_mm, strict=True)
-    }
-    return xr.DataArray(pixels, dims=("z", "y", "x"), coords=coords, name=name, attrs={ATTRS: notes})

@@ -10,6 +10,7 @@ from integrate.errors import DataError
 from integrate.model.image import make_labels
 from integrate.readers.base import Reader
 from integrate.readers.tiff import check_pixel_size, lazy_level, open_tiff, series_of
+from integrate.readers.volume import as_labels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,11 +19,12 @@ __all__ = ["Labels"]
 
 
 class Labels(Reader):
-    """Read a single-plane integer TIFF as a lazy label image; 0 is background.
+    """Read a single-plane TIFF of whole numbers as a lazy label image; 0 is background.
 
     Returns
     -------
-    DataArray ``(y, x)``, Dask-backed. The pixel size is what the catalog says, otherwise unknown.
+    DataArray ``(y, x)`` of integers, Dask-backed. The pixel size is what the catalog says, otherwise unknown. Whole
+    numbers that a tool stored as floating point come back as int32; a pixel that is none is an error when loaded.
 
     Raises
     ------
@@ -39,6 +41,11 @@ class Labels(Reader):
         with open_tiff(path) as tiff:
             stage = series_of(tiff, path)
             found = " and ".join(f"{one.dtype} of shape {one.shape}" for one in tiff.series)
-            if len(tiff.series) > 1 or len(stage.shape) != 2 or stage.dtype.kind not in "iu":
+            if len(tiff.series) > 1 or len(stage.shape) != 2 or stage.dtype.kind not in "iuf":
                 raise DataError(f"{path.name} holds {found}; a label image is one 2-D plane of integers")
-        return make_labels(lazy_level(path), pixel_size_um=size)
+        pixels = lazy_level(path)
+        if pixels.dtype.kind == "f":
+            import dask.array as da
+
+            pixels = da.map_blocks(as_labels, pixels, name_of=path.name, dtype="int32")
+        return make_labels(pixels, pixel_size_um=size)

@@ -203,7 +203,7 @@ def test_duplicate_position_is_named(tmp_path: Path) -> None:
         ({"FrameOfReferenceUID": "9.9"}, "differ from .* in FrameOfReferenceUID"),
         ({"RescaleSlope": None}, "4 of 5 slices state a rescale slope"),
         ({"ImagePositionPatient": None}, "states no 'ImagePositionPatient'"),
-        ({"NumberOfFrames": 4}, "many frames in one file"),
+        ({"NumberOfFrames": 4}, "holds 108 bytes of pixels for an image of 432"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "MOSAIC"]}, "Siemens mosaic"),
         ({"SeriesInstanceUID": "9.8"}, "holds 2 series; name one by series_uid="),
         ({"Rows": 7}, "is truncated|are truncated"),
@@ -331,8 +331,6 @@ def test_real_folders_of_mixed_objects_are_refused_with_what_they_hold(test_data
         read(test_data("dicom-small"))
     with pytest.raises(DataError, match=r"holds 3 series.*US, 1 files.*MR, 1 files"):
         read(test_data("dicom-mixed"))
-    with pytest.raises(DataError, match="Siemens mosaic"):
-        read(test_data("dicom-mr-to-nifti") / "In" / "mr_0003")
 
 
 def test_real_single_slice_has_no_invented_spacing(test_data: Any) -> None:

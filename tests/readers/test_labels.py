@@ -33,7 +33,7 @@ class TestContract(ReaderTests):
 
 
 @pytest.mark.parametrize(
-    "content", [np.ones((8, 9), np.float32), np.ones((3, 8, 9), np.uint8)], ids=["not integer", "not one plane"]
+    "content", [np.ones((8, 9), np.complex64), np.ones((3, 8, 9), np.uint8)], ids=["not integer", "not one plane"]
 )
 def test_what_is_no_label_image_is_refused(tmp_path: Path, content: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "mask.tif", content, photometric="minisblack")
@@ -60,3 +60,14 @@ def test_real_masks_hold_the_published_cells(test_data: Any) -> None:
         assert mask.shape == (100, 100)
         found += len(np.unique(mask.values[mask.values > 0]))
     assert found == len(cells) == 362
+
+
+def test_whole_numbers_stored_as_floating_point_are_labels(tmp_path: Path) -> None:
+    stored = np.array([[0, 1], [7, 0]], np.float32)
+    tifffile.imwrite(tmp_path / "mask.tif", stored)
+    labels = Labels(url=str(tmp_path / "mask.tif")).read()
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels.values, stored)
+    tifffile.imwrite(tmp_path / "image.tif", stored + np.float32(0.5))
+    with pytest.raises(DataError, match=r"image.tif holds values that are no whole numbers"):
+        Labels(url=str(tmp_path / "image.tif")).read().compute()
