@@ -12,6 +12,7 @@ from .features.measure import measure as measure
 from .features.positive import mark_positive as mark_positive
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
+from .features.tiles import make_tiles as make_tiles
 from .join.cohort import Cohort as Cohort
 from .join.link import link as link
 from .join.reduce import Composition as Composition
