@@ -9,6 +9,7 @@ from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.points import count_points as count_points
 from .features.positive import mark_positive as mark_positive
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells

@@ -21,6 +21,7 @@ __all__ = [
     "image_to_labels",
     "shapes_to_image",
     "shared_ids",
+    "shared_space",
 ]
 
 #: Coordinates and pixel sizes are equal when they differ by less than this part of a pixel.
@@ -116,7 +117,7 @@ def image_to_labels(image: xr.DataArray, regions: Any, grid: Grid) -> np.ndarray
                 "an array does not say where it lies: make_labels with a pixel size does, or crop both alike"
             )
         return None
-    placed = _shared_space(image.attrs.get("transform"), regions.attrs.get("transform"))
+    placed = shared_space(image.attrs.get("transform"), regions.attrs.get("transform"))
     mine, theirs = pixel_size_um(image), pixel_size_um(regions)
     if (mine is None) == (theirs is None) or placed is not None:
         own = Grid(shape, theirs or (1.0, 1.0), _origin(regions, theirs), "px" if theirs is None else "um")
@@ -154,7 +155,7 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
 
     mine = image.attrs.get("transform")
     if unit is None and mine:
-        placed = _shared_space(shapes.attrs.get("transform"), mine)
+        placed = shared_space(shapes.attrs.get("transform"), mine)
         if placed is not None:
             return np.linalg.inv(_to_space(grid)) @ placed
     unit = unit or image_notes(shapes).get("unit") or ("px" if grid.unit == "px" else None)
@@ -177,8 +178,14 @@ def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
     return np.array([[width, 0, x], [0, height, y], [0, 0, 1]], np.float64)
 
 
-def _shared_space(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> np.ndarray[Any, Any] | None:
-    """Return the affine from one SpatialData element's own coordinates to those of another; None if either has none."""
+def shared_space(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> np.ndarray[Any, Any] | None:
+    """Return the affine from one SpatialData element's own coordinates to those of another; None if either has none.
+
+    Raises
+    ------
+    AlignmentError
+        If they have no shared coordinate system, or are placed differently in two of them.
+    """
     import numpy as np
 
     if not mine or not theirs:

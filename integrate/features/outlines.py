@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import numpy as np
 
-__all__ = ["Outlines", "as_frame", "is_outlines", "make_outlines"]
+__all__ = ["Outlines", "as_frame", "check_geometry", "check_names", "is_outlines", "make_outlines", "pack_rings"]
 
 
 def is_outlines(regions: Any) -> bool:
@@ -126,13 +126,13 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     import numpy as np
     import shapely
 
-    names = _names(frame)
+    names = check_names(frame)
     geometry = np.asarray(frame.geometry.array, dtype=object)
-    circles = _check_geometry(frame, geometry, names)
+    circles = check_geometry(frame, geometry, names)
     xy = _moved(shapely.get_coordinates(geometry), to_pixels)
     radii = np.asarray(frame["radius"], np.float64) if circles else np.empty(0)
     to_world = np.linalg.inv(to_pixels)[:2]
-    rings, parts = _pack(geometry, circles=circles)
+    rings, parts = pack_rings(geometry, circles=circles)
     reach = np.hypot(to_pixels[:2, 0], to_pixels[:2, 1])  # of the unit circle along x and y of the pixels
     if circles:
         low, high = xy - radii[:, None] * reach, xy + radii[:, None] * reach
@@ -163,7 +163,14 @@ def _moved(points: np.ndarray[Any, Any], matrix: np.ndarray[Any, Any]) -> np.nda
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
-def _names(frame: gpd.GeoDataFrame) -> np.ndarray[Any, Any]:
+def check_names(frame: gpd.GeoDataFrame) -> np.ndarray[Any, Any]:
+    """Return the ids of shapes.
+
+    Raises
+    ------
+    IdentityError
+        If one repeats or is missing.
+    """
     import numpy as np
 
     if frame.index.hasnans:
@@ -174,8 +181,14 @@ def _names(frame: gpd.GeoDataFrame) -> np.ndarray[Any, Any]:
     return np.asarray(frame.index) if frame.index.dtype.kind in "iu" else np.asarray(frame.index.astype(str), object)
 
 
-def _check_geometry(frame: gpd.GeoDataFrame, geometry: np.ndarray[Any, Any], names: np.ndarray[Any, Any]) -> bool:
-    """Raise unless all are polygons that can be filled, or circles; return whether they are circles."""
+def check_geometry(frame: gpd.GeoDataFrame, geometry: np.ndarray[Any, Any], names: np.ndarray[Any, Any]) -> bool:
+    """Raise unless all are polygons that can be filled, or circles; return whether they are circles.
+
+    Raises
+    ------
+    DataError
+        If not.
+    """
     import numpy as np
     import shapely
 
@@ -193,7 +206,7 @@ def _check_geometry(frame: gpd.GeoDataFrame, geometry: np.ndarray[Any, Any], nam
     return circles
 
 
-def _pack(geometry: np.ndarray[Any, Any], *, circles: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def pack_rings(geometry: np.ndarray[Any, Any], *, circles: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return where the rings begin in the coordinates, and where the outlines begin in the rings."""
     import numpy as np
     import shapely
