@@ -9,11 +9,13 @@ from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.points import count_points as count_points
 from .features.positive import OtsuThreshold as OtsuThreshold
 from .features.positive import find_thresholds as find_thresholds
 from .features.positive import mark_positive as mark_positive
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
+from .features.tiles import make_tiles as make_tiles
 from .join.cohort import Cohort as Cohort
 from .join.link import link as link
 from .join.plain import from_plain as from_plain

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from integrate.features.seams import Edges
+
 __all__ = [
     "Block",
+    "Look",
     "Window",
     "blank_channels",
     "cut_grid",
@@ -42,7 +45,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The regions of one window as runs: run ``k`` is ``region[k]``, an index into the ascending `ids`."""
+    """The regions of one window as runs: run ``k`` is ``region[k]``, an index into the ascending `ids`.
+
+    Runs come row by row; where regions may `overlap`, region by region.
+    """
 
     window: Window
     ids: np.ndarray[Any, Any]
@@ -50,11 +56,24 @@ class Block:
     row: np.ndarray[Any, Any]
     start: np.ndarray[Any, Any]
     stop: np.ndarray[Any, Any]
+    overlap: bool = False
 
     @property
     def runs(self) -> tuple[np.ndarray[Any, Any], ...]:
         """Region, row, start and stop of every run, as the kernels take them."""
         return self.region, self.row, self.start, self.stop
+
+
+class Look(NamedTuple):
+    """What lies in one window: the pixels of its regions, and the regions to be counted with it.
+
+    The second differs from the first where regions are known as a whole; then no `edges` have to be joined.
+    """
+
+    block: Block
+    whole: Block
+    edges: Edges | None
+    print: int
 
 
 def cut_grid(image: Any, regions: Any) -> tuple[list[int], list[int]]:

@@ -1,17 +1,28 @@
-"""The grid that an image and its regions share: where their pixels lie, in which unit."""
+"""The grid of an image: where its pixels lie, in which unit, and where regions lie on it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import AlignmentError, DataError, IdentityError
-from integrate.model.image import image_ids, pixel_size_um
+from integrate.errors import AlignmentError, DataError, IdentityError, UnitError, some
+from integrate.model.image import image_ids, image_notes, pixel_size_um
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
-__all__ = ["Grid", "shared_grid", "shared_ids"]
+__all__ = [
+    "Grid",
+    "check_image",
+    "check_labels",
+    "image_grid",
+    "image_to_labels",
+    "shapes_to_image",
+    "shared_ids",
+    "shared_space",
+]
 
 #: Coordinates and pixel sizes are equal when they differ by less than this part of a pixel.
 _TOLERANCE = 1e-3
@@ -35,29 +46,165 @@ class Grid:
         return "um" if self.unit == "um" else "[pix]"
 
 
-def shared_grid(image: xr.DataArray, regions: Any) -> Grid:
-    """Return the grid of `image`, having checked that `regions` lie on it.
+def image_grid(image: xr.DataArray, regions: Any) -> Grid:
+    """Return the grid of `image`; where it does not know its pixel size, regions on the same pixels may.
+
+    Raises
+    ------
+    AlignmentError
+        If the coordinates of the image contradict its pixel size.
+    """
+    size = pixel_size_um(image)
+    if size is None and tuple(getattr(regions, "shape", ())) == tuple(image.shape[1:]):
+        size = pixel_size_um(regions)
+    shape = (int(image.sizes["y"]), int(image.sizes["x"]))
+    return Grid(shape, size or (1.0, 1.0), _origin(image, size), "px" if size is None else "um")
+
+
+def check_image(image: Any) -> None:
+    """Raise unless there is an image ``(c, y, x)`` with pixels.
 
     Raises
     ------
     DataError
-        If either is not the array it should be.
-    AlignmentError
-        If shape, pixel size, coordinates or SpatialData transformation differ, or the coordinates of one contradict its
-        pixel size.
+        If it is not the array it should be.
     """
-    _check_arrays(image, regions)
-    shape = (int(image.sizes["y"]), int(image.sizes["x"]))
-    if tuple(regions.shape) != shape:
-        raise AlignmentError(
-            f"image is {shape[0]} x {shape[1]} pixels (y, x), regions are {tuple(regions.shape)}; "
-            "measure needs both on one grid: crop or resample one of them"
+    dims = tuple(getattr(image, "dims", ()))
+    if not hasattr(image, "coords") or dims != ("c", "y", "x"):
+        raise DataError(
+            f"expected an image with dims ('c', 'y', 'x'), found {type(image).__name__} with dims {dims}; "
+            "make one with integrate.model.image.make_image, and give one scale of a pyramid"
         )
-    size = _shared_pixel_size(image, regions)
-    grid = Grid(shape, size or (1.0, 1.0), _origin(image, size), "px" if size is None else "um")
-    if hasattr(regions, "coords"):
-        _check_same_place(grid, _origin(regions, size), image, regions)
-    return grid
+    if image.size == 0:
+        raise DataError(f"the image has no pixels: its shape is {tuple(image.shape)}")
+    if image.dtype.kind not in "buif":
+        raise DataError(f"pixels are {image.dtype}; expected bool, integers or floats")
+
+
+def check_labels(regions: Any) -> None:
+    """Raise unless regions are an integer raster ``(y, x)``.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    kind = getattr(getattr(regions, "dtype", None), "kind", None)
+    if kind not in ("i", "u") or tuple(getattr(regions, "dims", ("y", "x"))) != ("y", "x"):
+        hint = "; number the parts of a mask first, e.g. with skimage.measure.label" if kind == "b" else ""
+        raise DataError(
+            f"expected regions as an integer array with dims ('y', 'x') or as shapes, found {type(regions).__name__} "
+            f"of {getattr(regions, 'dtype', 'no dtype')} with dims {getattr(regions, 'dims', 'unnamed')}{hint}"
+        )
+
+
+def image_to_labels(image: xr.DataArray, regions: Any, grid: Grid) -> np.ndarray[Any, Any] | None:
+    """Return the affine (3 x 3) from ``x, y`` of the image to pixels of the labels, or None for one shared grid.
+
+    Raises
+    ------
+    AlignmentError
+        If grids differ and nothing says how: labels without coordinates, an unknown pixel size, or SpatialData elements
+        without a shared coordinate system.
+    """
+    import numpy as np
+
+    shape = tuple(regions.shape)
+    if not hasattr(regions, "coords"):
+        if shape != grid.shape:
+            raise AlignmentError(
+                f"image is {grid.shape[0]} x {grid.shape[1]} pixels (y, x), regions are {shape}; "
+                "an array does not say where it lies: make_labels with a pixel size does, or crop both alike"
+            )
+        return None
+    placed = shared_space(image.attrs.get("transform"), regions.attrs.get("transform"))
+    mine, theirs = pixel_size_um(image), pixel_size_um(regions)
+    if (mine is None) == (theirs is None) or placed is not None:
+        own = Grid(shape, theirs or (1.0, 1.0), _origin(regions, theirs), "px" if theirs is None else "um")
+        matrix = np.linalg.inv(_to_space(own)) @ (np.eye(3) if placed is None else placed) @ _to_space(grid)
+    else:  # only one knows its pixel size: alike only if nothing else differs
+        known = Grid(shape, grid.size, _origin(regions, grid.size), grid.unit)
+        matrix = np.linalg.inv(_to_space(known)) @ _to_space(grid)
+    if shape == grid.shape and np.allclose(matrix, np.eye(3), rtol=0, atol=_TOLERANCE):
+        return None
+    if placed is None and (mine is None or theirs is None):
+        raise AlignmentError(
+            f"image is {grid.shape[0]} x {grid.shape[1]} pixels (y, x) from {grid.origin}, regions are {shape} "
+            f"from {_origin(regions, theirs)}, and the pixel size of at least one is unknown; "
+            "crop both alike, or give both a pixel size"
+        )
+    return matrix
+
+
+def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> np.ndarray[Any, Any]:
+    """Return the affine (3 x 3) from ``x, y`` of shapes to pixels of the image.
+
+    Parameters
+    ----------
+    unit
+        ``"um"`` or ``"px"`` of the whole image; None for what the shapes say of themselves.
+
+    Raises
+    ------
+    UnitError
+        If nothing says in which unit the shapes are, or micrometres have no meaning for the image.
+    AlignmentError
+        If SpatialData elements have no shared coordinate system.
+    """
+    import numpy as np
+
+    mine = image.attrs.get("transform")
+    if unit is None and mine:
+        placed = shared_space(shapes.attrs.get("transform"), mine)
+        if placed is not None:
+            return np.linalg.inv(_to_space(grid)) @ placed
+    unit = unit or image_notes(shapes).get("unit") or ("px" if grid.unit == "px" else None)
+    if unit not in ("um", "px"):
+        raise UnitError(
+            f"the shapes do not say their unit (found {unit!r}) and the image has pixels of {grid.size} um (y, x); "
+            "pass unit='um' or unit='px'"
+        )
+    if unit == "um" and grid.unit == "px":
+        raise UnitError("the shapes are in micrometres and the pixel size of the image is unknown; give it one")
+    step = (1.0, 1.0) if unit == grid.unit else grid.size
+    return np.linalg.inv(_to_space(grid)) @ np.diag([step[1], step[0], 1.0])
+
+
+def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
+    """Return the affine from ``x, y`` of pixels to the unit of the grid."""
+    import numpy as np
+
+    (height, width), (y, x) = grid.size, grid.origin
+    return np.array([[width, 0, x], [0, height, y], [0, 0, 1]], np.float64)
+
+
+def shared_space(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> np.ndarray[Any, Any] | None:
+    """Return the affine from one SpatialData element's own coordinates to those of another; None if either has none.
+
+    Raises
+    ------
+    AlignmentError
+        If they have no shared coordinate system, or are placed differently in two of them.
+    """
+    import numpy as np
+
+    if not mine or not theirs:
+        return None
+    axes, shared = ("x", "y"), sorted(mine.keys() & theirs.keys())
+    if not shared:
+        raise AlignmentError(
+            f"image and regions have no shared coordinate system: one is placed in {some(mine)}, "
+            f"the other in {some(theirs)}; register one to the other"
+        )
+    found = [
+        np.linalg.inv(theirs[space].to_affine_matrix(axes, axes)) @ mine[space].to_affine_matrix(axes, axes)
+        for space in shared
+    ]
+    if not all(np.allclose(one, found[0], rtol=1e-6, atol=_TOLERANCE) for one in found):
+        raise AlignmentError(
+            f"image and regions are placed differently in {some(shared)}; remove all coordinate systems but one"
+        )
+    return found[0]
 
 
 def shared_ids(image: xr.DataArray, regions: Any) -> dict[str, str]:
@@ -74,37 +221,6 @@ def shared_ids(image: xr.DataArray, regions: Any) -> dict[str, str]:
     if clashes:
         raise IdentityError(f"image and regions show different things: {', '.join(clashes)}; pair them again")
     return {**ids, **others}
-
-
-def _check_arrays(image: Any, regions: Any) -> None:
-    """Raise unless there is an image ``(c, y, x)`` with pixels, and an integer raster ``(y, x)`` of regions."""
-    dims = tuple(getattr(image, "dims", ()))
-    if not hasattr(image, "coords") or dims != ("c", "y", "x"):
-        raise DataError(
-            f"expected an image with dims ('c', 'y', 'x'), found {type(image).__name__} with dims {dims}; "
-            "make one with integrate.model.image.make_image, and give one scale of a pyramid"
-        )
-    if image.size == 0:
-        raise DataError(f"the image has no pixels: its shape is {tuple(image.shape)}")
-    if image.dtype.kind not in "buif":
-        raise DataError(f"pixels are {image.dtype}; expected bool, integers or floats")
-    kind = getattr(getattr(regions, "dtype", None), "kind", None)
-    if kind not in ("i", "u") or tuple(getattr(regions, "dims", ("y", "x"))) != ("y", "x"):
-        hint = "; number the parts of a mask first, e.g. with skimage.measure.label" if kind == "b" else ""
-        raise DataError(
-            f"expected regions as an integer array with dims ('y', 'x'), found {type(regions).__name__} of "
-            f"{getattr(regions, 'dtype', 'no dtype')} with dims {getattr(regions, 'dims', 'unnamed')}{hint}"
-        )
-
-
-def _shared_pixel_size(image: xr.DataArray, regions: Any) -> tuple[float, float] | None:
-    mine, theirs = pixel_size_um(image), pixel_size_um(regions)
-    if mine is not None and theirs is not None and not _close(mine, theirs, mine):
-        raise AlignmentError(
-            f"a pixel (y, x) is {mine} um in the image and {theirs} um in the regions; "
-            "resample one of them, or correct its size"
-        )
-    return mine or theirs
 
 
 def _origin(array: xr.DataArray, size: tuple[float, float] | None) -> tuple[float, float]:
@@ -127,31 +243,3 @@ def _origin(array: xr.DataArray, size: tuple[float, float] | None) -> tuple[floa
             )
         corner.append(round(float(centres[0]) / step - 0.5, 6) * edge)  # a whole number but for rounding
     return corner[0], corner[1]
-
-
-def _check_same_place(grid: Grid, origin: tuple[float, float], image: xr.DataArray, regions: xr.DataArray) -> None:
-    if not _close(grid.origin, origin, grid.size):
-        raise AlignmentError(
-            f"the image starts at (y, x) = {grid.origin} {grid.unit}, the regions at {origin}; crop both alike"
-        )
-    if not _same_transform(image.attrs.get("transform"), regions.attrs.get("transform")):
-        raise AlignmentError(
-            "image and regions do not have the same transformation into a shared coordinate system; resample one"
-        )
-
-
-def _same_transform(mine: dict[str, Any] | None, theirs: dict[str, Any] | None) -> bool:
-    """Return whether SpatialData places both alike; arrays without transformations are alike."""
-    import numpy as np
-
-    if not mine or not theirs:
-        return True
-    axes, shared = ("y", "x"), mine.keys() & theirs.keys()
-    return bool(shared) and all(
-        np.allclose(mine[space].to_affine_matrix(axes, axes), theirs[space].to_affine_matrix(axes, axes))
-        for space in shared
-    )
-
-
-def _close(mine: tuple[float, float], theirs: tuple[float, float], size: tuple[float, float]) -> bool:
-    return all(abs(a - b) <= _TOLERANCE * edge for a, b, edge in zip(mine, theirs, size, strict=True))

@@ -80,10 +80,11 @@ def sum_positions(
 
 
 @nb.njit(nogil=True, cache=True)
-def count_pairs(regions: int, region: Array, row: Array, start: Array, stop: Array) -> Array:
+def count_pairs(regions: int, region: Array, row: Array, start: Array, stop: Array, *, overlap: bool) -> Array:
     """Return per region how many neighbouring pixels it has along ``x, y``, the diagonal and the antidiagonal.
 
-    Found from the overlap of runs of consecutive rows, without looking at pixels.
+    Found from the overlap of runs of consecutive rows, without looking at pixels. With `overlap` runs come region by
+    region, otherwise row by row.
     """
     pairs = np.zeros((regions, 4), np.int64)
     below = 0
@@ -92,7 +93,13 @@ def count_pairs(regions: int, region: Array, row: Array, start: Array, stop: Arr
         a = start[k]
         b = stop[k]
         pairs[r, 0] += b - a - 1
-        while below < row.size and (row[below] <= row[k] or (row[below] == row[k] + 1 and stop[below] < a)):
+        if overlap and k and region[k - 1] != r:
+            below = k
+        while (
+            below < row.size
+            and (not overlap or region[below] == r)
+            and (row[below] <= row[k] or (row[below] == row[k] + 1 and stop[below] < a))
+        ):
             below += 1
         j = below
         while j < row.size and row[j] == row[k] + 1 and start[j] <= b:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from integrate.errors import ParameterError, closest
 from integrate.features.family import FeatureFamily
-from integrate.features.grid import shared_grid, shared_ids
+from integrate.features.grid import check_image, check_labels, image_grid, image_to_labels, shapes_to_image, shared_ids
 from integrate.features.intensity import Intensity
+from integrate.features.outlines import Outlines, as_frame, is_outlines, make_outlines
 from integrate.features.position import Position
+from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
 from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
@@ -22,6 +24,8 @@ from integrate.model.provenance import hash_settings, record
 if TYPE_CHECKING:
     import anndata as ad
     import xarray as xr
+
+    from integrate.features.grid import Grid
 
 __all__ = ["measure"]
 
@@ -34,6 +38,7 @@ def measure(
     *,
     features: Sequence[str | FeatureFamily] = ("intensity", "shape"),
     region: str | None = None,
+    unit: Literal["um", "px"] | None = None,
     threads: int | None = None,
 ) -> ad.AnnData:
     """Return one row per region with its intensity in every channel, its place and its shape.
@@ -43,13 +48,20 @@ def measure(
     image
         Image, dims ``(c, y, x)``; bool, integers or floats. A Dask array is read chunk by chunk and never held whole.
     regions
-        Labels on the same grid, dims ``(y, x)``: a DataArray, numpy or Dask array of any integer type. 0 is background,
-        every other value the id of one region.
+        Labels, dims ``(y, x)``: a DataArray, numpy or Dask array of any integer type. 0 is background, every other
+        value the id of one region. They may have another pixel size, place or SpatialData transformation than the
+        image: a pixel then has the label in which its centre lies; intensities are never interpolated.
+
+        Or shapes, which may overlap and have holes: a GeoDataFrame, a SpatialData shapes element, a shapely geometry or
+        a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
+        centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
     features
         ``"intensity"`` and ``"shape"``, or settings: `Intensity`, `Shape`.
     region
-        Name of the label image: the SpatialData element that the rows belong to. By default the ``region_id``, else
-        the ``acquisition_id`` the arrays carry, else ``"regions"``.
+        Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
+        ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
+    unit
+        Of shapes that do not say it themselves: ``"um"``, or ``"px"`` for pixels of the whole image.
     threads
         How many blocks are measured at a time; by default one per processor. Memory grows with it, results do not
         depend on it.
@@ -59,22 +71,26 @@ def measure(
     AnnData, regions in ascending order of id by features, float64; a valid SpatialData table.
 
     - ``obs``: ``instance_id``, ``region``, ``n_pixels``, with intensity ``n_nan`` (pixels left out for being NaN,
-      summed over channels), and every id that image and regions carry.
+      summed over channels), for shapes ``covered`` (which part of the region's area lies on the image, 0 to 1), and
+      every id that image and regions carry.
     - ``var``: unit, definition, settings and inputs of every column; see `integrate.model.feature.Feature`. Intensity
       has the unit ``""``: an image does not say.
     - ``obsm["spatial"]``: centroids ``x, y``, in micrometres where the pixel size is known, otherwise in pixels.
     - ``uns["integrate"]``: ids, unit, pixel size, settings and hashes.
 
-    NaN is a missing value: a statistic of no valid pixels. Without any region the table has no rows.
+    NaN is a missing value: a statistic of no valid pixels, the place of a region without pixels. Such a region, e.g. a
+    shape beside the image, keeps its row with ``n_pixels`` 0. Without any region the table has no rows.
 
     Raises
     ------
     DataError
-        If an array has another form or a label is negative.
+        If an array has another form, a label is negative, or a shape cannot be filled.
     AlignmentError
-        If image and regions do not lie on one grid.
+        If nothing says where the regions lie on the image, or no shape touches it.
+    UnitError
+        If nothing says in which unit shapes are.
     IdentityError
-        If they carry different ids.
+        If image and regions carry different ids, or an id of a shape repeats.
     ParameterError
         If a feature is unknown or given twice, or `threads` is below 1.
 
@@ -106,9 +122,11 @@ def measure(
     if threads is not None and threads < 1:
         raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
     families = _families(features)
-    grid, ids = shared_grid(image, regions), shared_ids(image, regions)
+    check_image(image)
+    grid, ids = image_grid(image, regions), shared_ids(image, regions)
+    source = _outlines(image, regions, grid, unit) if is_outlines(regions) else _raster(image, regions, grid)
     name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "regions"
-    measured, labels_print, pixels_print = stream_blocks(image, regions, grid, [Position(), *families], threads=threads)
+    measured, labels_print, pixels_print = stream_blocks(image, source, grid, [Position(), *families], threads=threads)
     labels_hash = hash_settings({"grid": asdict(grid), "labels": labels_print})
     pixels = {"labels": labels_hash, "pixels": pixels_print, "dtype": image.dtype.name, "channels": measured.channels}
     origin = {
@@ -118,17 +136,31 @@ def measure(
         "input_hash": hash_settings(pixels),
     }
     place = {"unit": grid.unit, **({"pixel_size_um": list(grid.size)} if grid.unit == "um" else {})}
-    source = {key: note for key, note in image_notes(image).items() if key == "sha256" and note}
+    file = {key: note for key, note in image_notes(image).items() if key == "sha256" and note}
     table = make_table(
         measured,
         families,
         region=name,
         ids=ids,
-        notes={"ids": ids, **place, **origin, **source},
+        notes={"ids": ids, **place, **origin, **file},
         input_hashes={True: origin["input_hash"], False: labels_hash},
+        names=source.names if isinstance(source, Outlines) else None,
+        covered=source.covered if isinstance(source, Outlines) else None,
     )
-    record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **origin, **source)
+    record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **origin, **file)
     return table
+
+
+def _outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> Outlines:
+    frame = as_frame(shapes)
+    return make_outlines(frame, shapes_to_image(image, frame, grid, unit), grid.shape)
+
+
+def _raster(image: xr.DataArray, labels: Any, grid: Grid) -> LabelRaster | PlacedLabels:
+    check_labels(labels)
+    to_labels = image_to_labels(image, labels, grid)
+    raster = labels.data if hasattr(labels, "coords") else labels
+    return LabelRaster(raster) if to_labels is None else PlacedLabels(raster, to_labels)
 
 
 def _families(features: Sequence[str | FeatureFamily]) -> list[FeatureFamily]:

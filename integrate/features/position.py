@@ -52,7 +52,7 @@ def count_pixels(measured: Measured) -> np.ndarray[Any, Any]:
 
 
 def find_centroids(measured: Measured) -> np.ndarray[Any, Any]:
-    """Return the centroids, columns ``y, x``, in the unit of the grid."""
+    """Return the centroids, columns ``y, x``, in the unit of the grid; NaN without pixels."""
     centre, offset = _about_the_middle(measured)
     return measured.grid.origin + (centre + offset + 0.5) * measured.grid.size
 
@@ -62,7 +62,8 @@ def find_bounds(measured: Measured) -> np.ndarray[Any, Any]:
     import numpy as np
 
     low, high = measured.values["bounds"][:, :2], 1 - measured.values["bounds"][:, 2:]
-    return np.hstack([measured.grid.origin + edge * measured.grid.size for edge in (low, high)])
+    bounds = np.hstack([measured.grid.origin + edge * measured.grid.size for edge in (low, high)])
+    return np.where(count_pixels(measured)[:, None] > 0, bounds, np.nan)
 
 
 def find_moments(measured: Measured) -> np.ndarray[Any, Any]:
@@ -73,6 +74,7 @@ def find_moments(measured: Measured) -> np.ndarray[Any, Any]:
     import numpy as np
 
     n, y, x, yy, xx, xy = measured.values["positions"].T
+    n = np.where(n > 0, n, 1)
     (cy, cx), (dy, dx) = (part.T for part in _about_the_middle(measured))
     return np.stack(
         [
@@ -86,7 +88,10 @@ def find_moments(measured: Measured) -> np.ndarray[Any, Any]:
 
 def _about_the_middle(measured: Measured) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the middle pixel of every bounding box, and the mean offset of the region's pixels from it."""
+    import numpy as np
+
     low, high = measured.values["bounds"][:, :2], -measured.values["bounds"][:, 2:]
     centre = (low + high) // 2
     n = measured.values["positions"][:, :1]
-    return centre, (measured.values["positions"][:, 1:3] - n * centre) / n
+    offset = measured.values["positions"][:, 1:3] - n * centre
+    return centre, np.divide(offset, n, out=np.full(offset.shape, np.nan), where=n > 0)

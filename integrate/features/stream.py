@@ -7,21 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from integrate.features.blocks import (
-    Window,
-    blank_channels,
-    cut_grid,
-    find_block,
-    read_channels,
-    read_labels,
-    windows_between,
-)
+from integrate.features.blocks import Look, Window, blank_channels, cut_grid, read_channels, windows_between
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
 from integrate.features.partials import Partials
-from integrate.features.seams import Edges, Seams, find_edges
+from integrate.features.seams import Edges, Seams
 from integrate.model.image import channel_names
 
 if TYPE_CHECKING:
@@ -30,44 +22,85 @@ if TYPE_CHECKING:
 
     from integrate.features.grid import Grid
 
-__all__ = ["stream_blocks"]
+__all__ = ["RegionSource", "stream_blocks"]
+
+
+class RegionSource(Protocol):
+    """Where regions come from: a raster of labels, or outlines."""
+
+    @property
+    def raster(self) -> Any:
+        """Labels along whose chunks blocks may be cut, where the image has none."""
+
+    def look(self, window: Window, fingerprint: Fingerprint) -> Look:
+        """Return what lies in a window; a pure function of it."""
+
+    def every_id(self) -> np.ndarray[Any, Any] | None:
+        """Return the ids of all regions, ascending, or None where each has at least one pixel."""
+
+    def name(self, prints: int) -> str:
+        """Return a text that changes with the regions, given the sum of the blocks' fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    """What one block knows, all that outlives it."""
+    """What one block knows, all that outlives it: of whole regions, and of pixels."""
 
     window: Window
     ids: np.ndarray[Any, Any]
     values: dict[str, np.ndarray[Any, Any]]
-    edges: Edges
+    pixel_ids: np.ndarray[Any, Any]
+    pixel_values: dict[str, np.ndarray[Any, Any]]
+    edges: Edges | None
     labels_print: int
     pixels_print: int
 
 
 def stream_blocks(
-    image: xr.DataArray, regions: Any, grid: Grid, families: Sequence[FeatureFamily], *, threads: int | None
+    image: xr.DataArray, regions: RegionSource, grid: Grid, families: Sequence[FeatureFamily], *, threads: int | None
 ) -> tuple[Measured, str, str]:
-    """Return the merged quantities of all families, and fingerprints of the labels and of the pixels inside them.
+    """Return the merged quantities of all families, and fingerprints of the regions and of the pixels inside them.
 
     Blocks are independent of each other: `_measure_block` is a pure function of a window, so any executor may run it.
     """
-    pixels, labels = image.data, getattr(regions, "data", regions) if hasattr(regions, "coords") else regions
-    rows, columns = cut_grid(pixels, labels)
-    work = partial(_measure_block, pixels, labels, tuple(families), Fingerprint(grid.shape))
-    partials = Partials({name: reducer for family in families for name, reducer in family.reducers.items()})
+    rows, columns = cut_grid(image.data, regions.raster)
+    work = partial(_measure_block, image.data, regions, tuple(families), Fingerprint(grid.shape))
+    reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
+    wholes, pixels = Partials(reducers), Partials(reducers)
     seams = Seams(rows, columns)
     prints = []
     for block in _run(work, windows_between(rows, columns), threads):
-        partials.merge(block.ids, block.values)
-        seams.keep(block.window, block.edges)
+        wholes.merge(block.ids, block.values)
+        pixels.merge(block.pixel_ids, block.pixel_values)
+        if block.edges is not None:
+            seams.keep(block.window, block.edges)
         prints.append((block.labels_print, block.pixels_print))
-    if "pairs" in partials.reducers:
+    if "pairs" in reducers:
         for ids, pairs in seams.pairs():
-            partials.merge(ids, {"pairs": pairs})
-    found, values = partials.by_id()
-    labels_print, pixels_print = (combine(part) for part in zip(*prints, strict=True))
-    return Measured(grid, tuple(channel_names(image)), found, values), labels_print, pixels_print
+            wholes.merge(ids, {"pairs": pairs})
+    found, values = wholes.by_id()
+    every = regions.every_id()
+    ids = found if every is None else every
+    values = _rows_of(ids, found, values) | _rows_of(ids, *pixels.by_id())
+    labels_print, pixels_print = (sum(part) for part in zip(*prints, strict=True))
+    measured = Measured(grid, tuple(channel_names(image)), ids, values)
+    return measured, regions.name(labels_print), combine([pixels_print])
+
+
+def _rows_of(
+    ids: np.ndarray[Any, Any], found: np.ndarray[Any, Any], values: dict[str, np.ndarray[Any, Any]]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return values with a row per id, zeros for ids of which nothing was found: their number of pixels is 0."""
+    import numpy as np
+
+    if len(found) == len(ids):
+        return values
+    rows = np.searchsorted(ids, found)
+    complete = {}
+    for name, value in values.items():
+        complete[name] = np.zeros((len(ids), *value.shape[1:]), value.dtype)
+        complete[name][rows] = value
+    return complete
 
 
 def _run(work: Any, windows: Sequence[Window], threads: int | None) -> Iterator[_Measurement]:
@@ -81,18 +114,14 @@ def _run(work: Any, windows: Sequence[Window], threads: int | None) -> Iterator[
 
 
 def _measure_block(
-    image: Any, regions: Any, families: tuple[FeatureFamily, ...], fingerprint: Fingerprint, window: Window
+    image: Any, regions: RegionSource, families: tuple[FeatureFamily, ...], fingerprint: Fingerprint, window: Window
 ) -> _Measurement:
     import numpy as np
 
-    labels = read_labels(regions, window)
-    block = find_block(labels, window)
+    block, whole, edges, labels_print = regions.look(window, fingerprint)
     values: dict[str, np.ndarray[Any, Any]] = {}
     for family in families:
-        values |= family.from_regions(block)
-    labels_print = fingerprint.of(labels, block, layer=0)
-    edges = find_edges(labels)
-    del labels
+        values |= family.from_regions(whole)
     readers = [family for family in families if family.reads_pixels]
     per_channel: list[dict[str, np.ndarray[Any, Any]]] = []
     pixels_print = 0
@@ -100,6 +129,5 @@ def _measure_block(
     for number, pixels in enumerate(channels if readers else ()):
         pixels_print += fingerprint.of(pixels, block, layer=number)
         per_channel.append({k: v for family in readers for k, v in family.from_channel(block, pixels).items()})
-    if per_channel:
-        values |= {name: np.stack([channel[name] for channel in per_channel], axis=1) for name in per_channel[0]}
-    return _Measurement(window, block.ids, values, edges, labels_print, pixels_print)
+    stacked = {name: np.stack([channel[name] for channel in per_channel], axis=1) for name in (per_channel or [{}])[0]}
+    return _Measurement(window, whole.ids, values, block.ids, stacked, edges, labels_print, pixels_print)

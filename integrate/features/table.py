@@ -14,6 +14,7 @@ from integrate.model.provenance import hash_settings
 
 if TYPE_CHECKING:
     import anndata as ad
+    import numpy as np
     import pandas as pd
 
 __all__ = ["make_table"]
@@ -29,6 +30,8 @@ def make_table(
     ids: Mapping[str, str],
     notes: Mapping[str, Any],
     input_hashes: Mapping[bool, str],
+    names: np.ndarray[Any, Any] | None = None,
+    covered: np.ndarray[Any, Any] | None = None,
 ) -> ad.AnnData:
     """Return one row per region and the columns of all families.
 
@@ -44,6 +47,10 @@ def make_table(
         Goes to ``uns["integrate"]``; its ``tool`` also to every column.
     input_hashes
         Of the inputs of families that read pixels (True), and of those that need only labels (False).
+    names
+        Ids of the regions where they are not those of `measured` but rows of a table of outlines.
+    covered
+        Which part of each region lies on the image; a column of ``obs``.
     """
     import anndata as ad
     import numpy as np
@@ -63,7 +70,14 @@ def make_table(
     x = np.column_stack(columns) if columns else np.empty((len(measured.ids), 0))
     table = ad.AnnData(
         X=x.astype(np.float64, copy=False),
-        obs=_observations(measured, region=region, ids=ids, count_nan=any(isinstance(f, Intensity) for f in families)),
+        obs=_observations(
+            measured,
+            measured.ids if names is None else names,
+            region=region,
+            ids=ids,
+            covered=covered,
+            count_nan=any(isinstance(f, Intensity) for f in families),
+        ),
         var=feature_table(features),
         obsm={"spatial": np.ascontiguousarray(find_centroids(measured)[:, ::-1])},
     )
@@ -73,20 +87,30 @@ def make_table(
     return table
 
 
-def _observations(measured: Measured, *, region: str, ids: Mapping[str, str], count_nan: bool) -> pd.DataFrame:
+def _observations(
+    measured: Measured,
+    names: np.ndarray[Any, Any],
+    *,
+    region: str,
+    ids: Mapping[str, str],
+    covered: np.ndarray[Any, Any] | None,
+    count_nan: bool,
+) -> pd.DataFrame:
     import pandas as pd
 
     number = len(measured.ids)
     pixels = count_pixels(measured)
     obs = pd.DataFrame(
         {
-            INSTANCE_ID: measured.ids,
+            INSTANCE_ID: names,
             _REGION: pd.Categorical([region] * number, categories=[region]),
             **{key: pd.Categorical([value] * number, categories=[value]) for key, value in ids.items()},
             "n_pixels": pixels,
         },
-        index=pd.Index([f"{region}:{instance}" for instance in measured.ids.tolist()], dtype=object),
+        index=pd.Index([f"{region}:{instance}" for instance in names.tolist()], dtype=object),
     )
+    if covered is not None:
+        obs["covered"] = covered
     if count_nan:
         obs["n_nan"] = len(measured.channels) * pixels - count_valid(measured).sum(axis=1)
     return obs
