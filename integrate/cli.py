@@ -119,6 +119,25 @@ def lock(source: str, settings: Settings = None) -> None:
         typer.echo(f"{root}: {path}")
 
 
+@catalog_app.command("scan")
+@_told
+def scan(
+    folder: Path,
+    *,
+    overwrite: Annotated[bool, typer.Option(help="Replace a catalog that is there.")] = False,
+) -> None:
+    """Look into every file of a folder and write catalog.yaml and assets.csv into it, for a person to complete."""
+    from integrate.catalog.scan import scan_folder
+
+    found = scan_folder(folder, overwrite=overwrite, show_progress=True)
+    typer.echo(repr(found))
+    for row in found.undecided[:20]:
+        typer.echo(f"  decide: {row['item']}: {row['undecided']}")
+    for name, fault in list(found.faults.items())[:20]:
+        typer.echo(f"  unreadable: {name}: {fault}")
+    typer.echo(f"written: {found.catalog}")
+
+
 @report_app.command("run")
 @_told
 def run(

@@ -70,6 +70,9 @@ def _entry_metadata(entry: Entry) -> Iterator[Finding]:
         yield Finding("warning", "not described", entry.name, f"no {', '.join(missing)} in its metadata; add them")
     for field, fault in check_terms(entry.own_metadata):
         yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
+    for question in entry.own_metadata.get("x-undecided") or []:
+        told = f"{question}; say it in the entry and remove it from x-undecided"
+        yield Finding("warning", "undecided", entry.name, told)
     if entry.reader_name == "DicomSeries" and not entry.names_patient:
         told = "PatientID is compared with nothing; give ids and patient_namespace, whose id the files must state"
         yield Finding("warning", "patient not checked", entry.name, told)

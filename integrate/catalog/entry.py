@@ -22,6 +22,8 @@ from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
 if TYPE_CHECKING:
     import pandas as pd
 
+    from integrate.catalog.storage import Cache
+
 __all__ = ["Context", "Entry", "Parameter"]
 
 
@@ -87,6 +89,8 @@ class Context:
         Catalog metadata that entries inherit (licence, access, terms).
     path
         The catalog's file, beside which its lock lies.
+    cache
+        Where copies of remote files are kept.
     """
 
     catalog: str
@@ -95,6 +99,7 @@ class Context:
     parameters: Mapping[str, Parameter]
     metadata: Mapping[str, Any]
     path: Path
+    cache: Cache | None = None
 
     def locked_hash(self, url: str) -> str | None:
         """Return the hash that the catalog's lock gives for a local location, ``None`` when it is not locked."""
@@ -357,12 +362,7 @@ class Entry:
 
     def _make(self, qualified: str, kwargs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         where = f"{self._context.catalog}/{self.name}"
-        located = {
-            key: confine(value, self._context.roots, where=where)
-            if is_url_key(key) and isinstance(value, str)
-            else value
-            for key, value in kwargs.items()
-        }
+        located = {key: self._confined(value, where) if is_url_key(key) else value for key, value in kwargs.items()}
         if "roots" in located:  # a nested catalog may read what this one may, and nothing else
             given: Mapping[str, Any] = kwargs["roots"]
             located["roots"] = {
@@ -379,7 +379,14 @@ class Entry:
             "entry": self.name,
             "parameters": dict(parameters),
         }
-        return _reader_class(qualified)(metadata=metadata, **located)
+        reader = _reader_class(qualified)(metadata=metadata, **located)
+        reader.cache = self._context.cache
+        return reader
+
+    def _confined(self, value: Any, where: str) -> Any:
+        if isinstance(value, list):
+            return [self._confined(one, where) for one in value]
+        return confine(value, self._context.roots, where=where) if isinstance(value, str) else value
 
     def __repr__(self) -> str:
         asks = ", ".join(f"{name}=…" for name in self.parameters)

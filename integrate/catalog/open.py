@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from integrate.catalog.search import Hits
+    from integrate.catalog.storage import Cache
 
 __all__ = ["Catalog", "open_catalog", "shipped_catalogs"]
 
@@ -114,6 +115,8 @@ class Catalog(Mapping[str, Entry]):
         The YAML file it came from.
     values
         Catalog-level parameters set so far.
+    cache
+        Where copies of remote files are kept.
 
     Returns
     -------
@@ -131,10 +134,18 @@ class Catalog(Mapping[str, Entry]):
     (2, 64, 64)
     """
 
-    def __init__(self, document: Mapping[str, Any], *, path: Path, values: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        *,
+        path: Path,
+        values: Mapping[str, str] | None = None,
+        cache: Cache | None = None,
+    ) -> None:
         self._document = document
         self._path = path
         self._values = dict(values or {})
+        self._cache = cache
         self._asset_entries: dict[str, AssetEntry] = {}
 
     @property
@@ -202,7 +213,14 @@ class Catalog(Mapping[str, Entry]):
             if name in self.parameters:
                 self.parameters[name].check(value, where=self.name)
         values = {**self._values, **{name: os.fspath(value) for name, value in parameters.items()}}
-        return Catalog(self._document, path=self._path, values=values)
+        return Catalog(self._document, path=self._path, values=values, cache=self._cache)
+
+    def with_cache(self, cache: Cache) -> Catalog:
+        """Return the same catalog with copies of remote files kept in another folder, or within another bound.
+
+        Without this they are kept in ``INTEGRATE_CACHE`` or ``~/.cache/integrate/files``, up to 20 GB.
+        """
+        return Catalog(self._document, path=self._path, values=self._values, cache=cache)
 
     def __getitem__(self, name: str) -> Entry:
         entries, aliases = self._document["entries"], self._document["aliases"]
@@ -304,7 +322,7 @@ class Catalog(Mapping[str, Entry]):
         folder = str(self._path.parent)
         roots = self.data_roots
         values = {**self._values, **roots, "CATALOG_DIR": folder, "CATALOG_PATH": str(self._path)}
-        return Context(self.name, values, self.roots, self.parameters, self.metadata, self._path)
+        return Context(self.name, values, self.roots, self.parameters, self.metadata, self._path, self._cache)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

@@ -17,6 +17,8 @@ __all__ = ["check_safe", "confine", "is_remote", "is_url_key"]
 PROTOCOLS: frozenset[str] = frozenset(
     {"file", "s3", "gs", "gcs", "az", "abfs", "https", "simplecache", "filecache", "blockcache"}
 )
+#: What a catalog may say of how a store is reached.
+STORAGE_FLAGS: tuple[str, ...] = ("anon", "requester_pays")
 
 
 def check_safe(document: Mapping[str, Any], *, where: str) -> None:
@@ -40,7 +42,7 @@ def is_url_key(key: str) -> bool:
     >>> [key for key in ("url", "labels_url", "channels") if is_url_key(key)]
     ['url', 'labels_url']
     """
-    return key == "url" or key.endswith("_url") or key == "manifest"
+    return key in ("url", "mirrors", "manifest") or key.endswith("_url")
 
 
 def is_remote(url: str) -> bool:
@@ -59,6 +61,9 @@ def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
         If the path leads out of every root.
     """
     if is_remote(url):
+        protocol = url.removeprefix("simplecache::").removeprefix("filecache::").removeprefix("blockcache::")
+        if "::" in protocol or protocol.partition("://")[0] not in PROTOCOLS - {"file"}:
+            raise UnsafeCatalogError(f"{where}: the protocol of {url!r} is not allowed")
         return url
     path = Path(url.removeprefix("file://")).resolve()
     if not any(path.is_relative_to(Path(root).resolve()) for root in roots.values()):
@@ -80,6 +85,7 @@ def _problems(document: Mapping[str, Any]) -> Iterator[str]:
         clash = set(entry["kwargs"]) & (declared | set(entry["user_parameters"]))
         if clash:
             yield f"{place}.kwargs: {some(clash)} is also a parameter; Intake would swallow it. Rename one"
+        yield from _storage_problems(f"{place}.kwargs", entry["kwargs"])
         yield from _string_problems(f"{place}.kwargs", entry["kwargs"], declared | set(entry["user_parameters"]))
         yield from _metadata_problems(f"{place}.metadata", entry["metadata"])
 
@@ -103,6 +109,21 @@ def _parameter_problems(place: str, parameters: Mapping[str, Any]) -> Iterator[s
             yield f"{place}.{name}: options must be a list"
         elif any("(" in str(value) for value in (spec.get("default"), *options)):
             yield f"{place}.{name}: a default or option may not contain a call"
+
+
+def _storage_problems(place: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
+    """A stranger may not send your credentials to a server of theirs, nor keep their own in a catalog."""
+    for holder in (kwargs, kwargs.get("item")):
+        options = holder.get("storage_options") if isinstance(holder, Mapping) else None
+        if isinstance(options, Mapping):
+            others = [
+                name for name, value in options.items() if name not in STORAGE_FLAGS or not isinstance(value, bool)
+            ]
+            if others:
+                yield (
+                    f"{place}.storage_options: {some(others)} may not stand in a catalog, only {some(STORAGE_FLAGS)}; "
+                    "credentials and endpoints come from the environment or fsspec's configuration"
+                )
 
 
 def _string_problems(place: str, value: Any, declared: set[str], key: str = "") -> Iterator[str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from intake.readers.readers import BaseReader
 
-from integrate.errors import CatalogError, DataError, ParameterError, SourceNotFoundError, closest, some
+from integrate.catalog.storage import Cache, fetch, told_location
+from integrate.errors import CatalogError, DataError, ParameterError, SourceNotFoundError, closest, some, warn
 from integrate.keys import ATTRS
 from integrate.model.provenance import hash_file, record
 
@@ -21,7 +22,7 @@ __all__ = ["Reader"]
 #: Sources up to this size are hashed on every load; larger ones are named by size and time, and the record says so.
 HASH_UP_TO_BYTES = 256_000_000
 #: Arguments every reader takes beside its own.
-COMMON: tuple[str, ...] = ("url", "storage_options", "ids", "verify")
+COMMON: tuple[str, ...] = ("url", "mirrors", "storage_options", "ids", "verify")
 
 
 @lru_cache(maxsize=4096)
@@ -41,8 +42,10 @@ class Reader(BaseReader):  # type: ignore[misc]
     ----------
     url
         Location of the file or folder.
+    mirrors
+        Other locations of the same bytes, tried in turn when the first cannot serve; the origin says which one did.
     storage_options
-        For fsspec; only for remote locations.
+        For fsspec; only for remote locations. Credentials come from the environment or fsspec's configuration.
     ids
         Namespace to source id, e.g. ``{"dicom_patient": "0007"}``; noted on what is read.
     verify
@@ -62,11 +65,15 @@ class Reader(BaseReader):  # type: ignore[misc]
 
     output_instance: ClassVar[str] = "builtins:object"
     is_folder: ClassVar[bool] = False
+    #: Where copies of remote sources are kept; ``None`` is the default place.
+    cache: Cache | None = None
+    _served: str = ""
 
     def __init__(
         self,
         *,
         url: str | os.PathLike[str],
+        mirrors: Sequence[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         ids: Mapping[str, str] | None = None,
         verify: Mapping[str, Any] | None = None,
@@ -81,9 +88,12 @@ class Reader(BaseReader):  # type: ignore[misc]
             raise ParameterError(
                 f"{type(self).__name__} has no option {unknown[0]!r}; {closest(unknown[0], [*known, *COMMON])}"
             )
-        if "{" in url or "None/" in url or url == "None":
-            raise CatalogError(f"location {url!r} holds a template without value; give the parameter or data root")
-        given = {"storage_options": storage_options, "ids": ids, "verify": verify}
+        for location in (url, *(mirrors or ())):
+            if "{" in location or "None/" in location or location == "None":
+                raise CatalogError(
+                    f"location {location!r} holds a template without value; give the parameter or data root"
+                )
+        given = {"mirrors": mirrors, "storage_options": storage_options, "ids": ids, "verify": verify}
         kwargs = {"url": url, **{name: value for name, value in given.items() if value}, **options}
         super().__init__(metadata=dict(metadata or {}), output_instance=output_instance, **kwargs)
 
@@ -146,18 +156,46 @@ class Reader(BaseReader):  # type: ignore[misc]
         return path
 
     def local_path(self) -> Path:
-        """Return the local path of the source.
+        """Return the local path of the source; a remote one is fetched and kept.
+
+        The first location that has the bytes the catalog promises serves; a warning tells of those that did not.
 
         Raises
         ------
-        DataError
-            If the source is remote; copy it or open a local copy.
         SourceNotFoundError
             If nothing is there.
+        DataError
+            If no location can serve.
         """
-        url = str(self.kwargs["url"]).removeprefix("file://")
+        locations = [str(self.kwargs["url"]), *map(str, self.kwargs.get("mirrors") or ())]
+        failed: list[DataError] = []
+        for location in locations:
+            try:
+                path = self._local_copy(location)
+                if len(locations) > 1:
+                    self._verified(path)
+            except DataError as error:
+                failed.append(error)
+                continue
+            self._served = location
+            for fault in failed:
+                warn(f"{told_location(location)} serves instead of another location: {fault}")
+            return path
+        if len(failed) == 1:
+            raise failed[0]
+        raise type(failed[-1])("no location serves:\n  " + "\n  ".join(map(str, failed))) from failed[-1]
+
+    def _local_copy(self, location: str) -> Path:
+        url = location.removeprefix("file://")
         if "://" in url:
-            raise DataError(f"{type(self).__name__} reads local files; {url!r} is remote, copy it first")
+            promised = (self.kwargs.get("verify") or {}).get("hash")
+            return fetch(
+                url,
+                is_folder=self.is_folder,
+                cache=self.cache,
+                expected=None if promised is None else str(promised).removeprefix("sha256:"),
+                storage_options=self.kwargs.get("storage_options"),
+            )
         path = Path(url)
         if not path.exists():
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -188,6 +226,7 @@ class Reader(BaseReader):  # type: ignore[misc]
             "parameters": self.metadata.get("parameters", {}),
             "reader": type(self).__name__,
             "location": path.name,
+            **({"served": told_location(self._served)} if "://" in self._served or "mirrors" in self.kwargs else {}),
             **fingerprint,
         }
 

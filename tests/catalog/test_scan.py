@@ -1,0 +1,197 @@
+"""A scan lists what lies in a folder as a slow reading of every file finds it, and leaves decisions to a person."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from integrate.catalog import scan as scan_module
+from integrate.catalog.check import check_catalog
+from integrate.catalog.headers import dicom_header, look_into
+from integrate.catalog.open import open_catalog
+from integrate.catalog.scan import NOTES, scan_folder
+from integrate.cli import app
+from integrate.datasets.simulate import simulate_study
+from integrate.errors import CatalogError, SourceNotFoundError
+
+FIELDS = {
+    "sop_class": "SOPClassUID",
+    "modality": "Modality",
+    "patient_id": "PatientID",
+    "study_uid": "StudyInstanceUID",
+    "series_uid": "SeriesInstanceUID",
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scan") / "study"
+    simulate_study(folder, subjects=3)
+    (folder / "assets.csv").unlink()
+    return folder
+
+
+def test_headers_are_what_pydicom_reads(test_data: Callable[[str], Path]) -> None:
+    root = test_data("dicom-small").parent
+    files = sorted(root.rglob("*.dcm"))
+    assert len(files) > 50
+    for path in files:
+        slow = pydicom.dcmread(path, stop_before_pixels=True)
+        assert dicom_header(path) == {name: str(slow.get(word, "")).strip() for name, word in FIELDS.items()}, path
+
+
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "ExplicitVRBigEndian"])
+@pytest.mark.parametrize("long", [False, True], ids=["short", "with a long sequence first"])
+def test_headers_are_read_in_every_encoding(tmp_path: Path, syntax: str, *, long: bool) -> None:
+    data = pydicom.Dataset()
+    data.SOPClassUID, data.SOPInstanceUID = pydicom.uid.CTImageStorage, "1.2.3.9"
+    data.Modality, data.PatientID, data.StudyInstanceUID, data.SeriesInstanceUID = "CT", "Å-07", "1.2.3", "1.2.3.4"
+    data.SpecificCharacterSet = "ISO_IR 192"
+    if long:
+        data.ReferencedStudySequence = [pydicom.Dataset() for _ in range(3000)]
+        for item in data.ReferencedStudySequence:
+            item.ReferencedSOPInstanceUID = "1.2.3.4.5.6.7.8"
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    pydicom.dcmwrite(tmp_path / "a.dcm", data, enforce_file_format=True)
+    found = dicom_header(tmp_path / "a.dcm")
+    assert found is not None
+    assert (found["modality"], found["patient_id"], found["series_uid"]) == ("CT", "Å-07", "1.2.3.4")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(max_size=300), st.sampled_from(["a.dcm", "a.tif", "a.ome.tif", "a.nii", "a.h5ad", "a.geojson", "a.csv"])
+)
+def test_no_bytes_stop_a_scan(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> None:
+    path = tmp_path_factory.mktemp("noise") / name
+    path.write_bytes((b"\0" * 128 + b"DICM" if name.endswith("dcm") else b"") + content)
+    facts = look_into(path)
+    assert facts is None or facts["kind"]
+
+
+def test_series_are_what_pydicom_groups(study: Path) -> None:
+    expected: dict[str, set[str]] = defaultdict(set)
+    for path in (study / "ct").rglob("*"):
+        if path.is_file():
+            slow = pydicom.dcmread(path, stop_before_pixels=True)
+            expected[str(slow.SeriesInstanceUID)].add(str(slow.PatientID))
+    found = scan_folder(study, overwrite=True)
+    rows = [row for row in found.rows if row["modality"] == "CT"]
+    assert {row["series_uid"]: {row["patient_id"]} for row in rows} == expected
+
+
+def test_scanned_study_opens_and_check_repeats_what_is_undecided(study: Path) -> None:
+    found = scan_folder(study, overwrite=True)
+    catalog = open_catalog(study / "catalog.yaml")
+    assert {"ct", "sm", "visium", "annotation", "metadata", "clinical"} <= set(catalog)
+    assert {row["item"] for row in found.rows if row["modality"] == "CT"} == set(catalog["ct"].items()["item"])
+    first = catalog["ct"].items()["item"][0]
+    assert catalog.load("ct", item=first).dims == ("z", "y", "x")
+    asked = [finding for finding in check_catalog(catalog).findings if finding.check == "undecided"]
+    assert any("IF, IMC or MIBI?" in finding.message for finding in asked)
+    assert any(finding.source == "clinical" and "which column" in finding.message for finding in asked)
+
+
+def test_wrong_patient_of_a_scanned_series_does_not_load(study: Path) -> None:
+    scan_folder(study, overwrite=True)
+    with (study / "assets.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    patients = [row for row in rows if row["modality"] == "CT"]
+    patients[0]["patient_id"], patients[1]["patient_id"] = patients[1]["patient_id"], patients[0]["patient_id"]
+    with (study / "assets.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ValueError, match="wrong patient"):
+        open_catalog(study / "catalog.yaml").load("ct", item=patients[0]["item"])
+
+
+def test_folder_of_channels_is_one_image(tmp_path: Path) -> None:
+    (tmp_path / "fov1").mkdir()
+    for name in ("DNA", "CD3"):
+        tifffile.imwrite(tmp_path / "fov1" / f"{name}.tif", np.zeros((8, 9), "uint16"))
+    tifffile.imwrite(tmp_path / "cells_mask.tif", np.zeros((8, 9), "uint16"))
+    rows = {row["path"]: row for row in scan_folder(tmp_path).rows}
+    assert (rows["fov1"]["reader"], rows["fov1"]["channels"], rows["fov1"]["files"]) == ("ChannelFolder", "CD3;DNA", 2)
+    assert rows["cells_mask.tif"]["reader"] == "Labels"
+    assert "labels or an image?" in rows["cells_mask.tif"]["undecided"]
+
+
+def test_interrupted_scan_goes_on_where_it_stopped(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(study, folder)
+    whole = scan_folder(folder, overwrite=True).rows
+    looked: list[Path] = []
+
+    def stops(path: Path) -> object:
+        if len(looked) == 20:
+            raise KeyboardInterrupt("pulled")
+        looked.append(path)
+        return look_into(path)
+
+    monkeypatch.setattr(scan_module, "look_into", stops)
+    with pytest.raises(KeyboardInterrupt, match="pulled"):
+        scan_folder(folder, overwrite=True)
+    with (folder / NOTES).open("a") as notes:
+        notes.write('["torn')  # what a pulled plug leaves
+    looked_before = list(looked)
+    again: list[Path] = []
+    monkeypatch.setattr(scan_module, "look_into", lambda path: again.append(path) or look_into(path))
+    assert scan_folder(folder, overwrite=True).rows == whole
+    assert not set(again) & set(looked_before)
+    assert not (folder / NOTES).exists()
+
+
+def test_scan_stays_inside_and_keeps_what_is_there(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
+    secret.write_text("a\n1\n")
+    (tmp_path / "link.csv").symlink_to(secret)
+    (tmp_path / "mine_x.csv").write_text("a\n1\n")
+    (tmp_path / "{x}.csv").write_text("a\n1\n")
+    rows = scan_folder(tmp_path).rows
+    assert [(row["path"], row["reader"]) for row in rows] == [("{x}.csv", ""), ("mine_x.csv", "Table")]
+    assert "rename it" in rows[0]["undecided"]
+    assert open_catalog(tmp_path / "catalog.yaml").load("mine_x")["a"].tolist() == [1]
+    with pytest.raises(CatalogError, match=r"catalog\.yaml and assets\.csv exist"):
+        scan_folder(tmp_path)
+    with pytest.raises(SourceNotFoundError, match="no folder at"):
+        scan_folder(tmp_path / "gone")
+
+
+def test_real_folders_are_listed(test_data: Callable[[str], Path], tmp_path: Path) -> None:
+    for name in ("visium-cytassist-mouse", "isatab", "imzml-example", "dicom-mr-to-nifti"):
+        shutil.copytree(test_data(name), tmp_path / name, copy_function=shutil.copyfile)
+    found = scan_folder(tmp_path)
+    kinds = {(row["dataset"], row["path"]) for row in found.rows}
+    assert {
+        ("visium", "visium-cytassist-mouse"),
+        ("metadata", "isatab/BII-I-1"),
+        ("metadata", "isatab/BII-S-3"),
+    } <= kinds
+    assert sum(row["modality"] == "MR" for row in found.rows) >= 1
+    assert not found.faults
+
+
+def test_command_line_scans(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    (tmp_path / "bad.h5ad").write_bytes(b"x")
+    out = CliRunner().invoke(app, ["catalog", "scan", str(tmp_path)])
+    assert out.exit_code == 0
+    assert "decide: a.csv: keys: which column holds which ids?" in out.stdout
+    assert "unreadable: bad.h5ad" in out.stdout
+    assert json.loads(CliRunner().invoke(app, ["catalog", "check", str(tmp_path / "catalog.yaml"), "--json"]).stdout)
