@@ -220,6 +220,7 @@ def _from_anndata(name: str, table: Any) -> Rows:
         columns,
         [str(label) for label in table.obs_names],
         _level(var, ids),
+        n=table.layers["n"] if "reduced" in image_notes(table) else None,
         empty=empty,
     )
 
