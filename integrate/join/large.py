@@ -196,13 +196,16 @@ class _Groups:
         """Return the unit of each row of a batch, -1 where it has none."""
         import numpy as np
 
-        code = np.zeros(batch.num_rows, dtype=np.int64)
+        known_codes, units = self._known
+        code: Any = np.int64(0)
         for column, places in self._places.items():
             values = batch.column(column)
             encoded = values if hasattr(values, "indices") else values.dictionary_encode()
             known = np.array([*(places[str(v)] for v in encoded.dictionary.to_pylist()), places.get(None, 0)])
-            code = code * len(places) + known[_indices(encoded, missing=len(known) - 1)]
-        known_codes, units = self._known
+            indices = _indices(encoded, missing=len(known) - 1)
+            if len(self._places) == 1:  # each spelling is a combination of its own
+                return units[known][indices]
+            code = code * len(places) + known[indices]
         return units[np.searchsorted(known_codes, code)]
 
     @cached_property
