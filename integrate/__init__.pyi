@@ -17,6 +17,7 @@ from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.tiles import make_tiles as make_tiles
 from .join.cohort import Cohort as Cohort
+from .join.large import reduce_table as reduce_table
 from .join.link import link as link
 from .join.plain import from_plain as from_plain
 from .join.plain import to_plain as to_plain

@@ -60,7 +60,8 @@ def _ordered(rows: Rows, present: pd.Index[Any], unit: str) -> Rows:
     var = taken.var.assign(level=unit)
     if "reduction" not in var:
         var["reduction"] = ""
-    return replace(taken, values=values, n=(~np.isnan(values)).astype(np.int64), var=var)
+    behind = (~np.isnan(values)).astype(np.int64) if taken.n is None else taken.n
+    return replace(taken, values=values, n=behind, var=var)
 
 
 def _apply(rows: Rows, step: Step, groups: pd.Index[Any]) -> Rows:

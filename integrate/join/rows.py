@@ -220,6 +220,7 @@ def _from_anndata(name: str, table: Any) -> Rows:
         columns,
         [str(label) for label in table.obs_names],
         _level(var, ids),
+        n=table.layers["n"] if "reduced" in image_notes(table) else None,
         empty=empty,
     )
 
@@ -233,7 +234,7 @@ def _from_frame(
         raise DataError(f"{name!r} has columns of the same name: {some(table.columns[table.columns.duplicated()])}")
     ids, rest = _split_ids(table, fixed={})
     beside = {VISIT, DAY}
-    numeric = [c for c in rest if pd.api.types.is_numeric_dtype(rest[c]) and c not in beside]
+    numeric = [c for c, kind in rest.dtypes.items() if pd.api.types.is_numeric_dtype(kind) and c not in beside]
     values = _float_array(rest[numeric].to_numpy(dtype=float, na_value=float("nan")))
     specs = {column: codebook.get(str(column), {}) for column in numeric}
     var = (

@@ -85,7 +85,7 @@ def test_a_suggestion_pairs_unknown_with_known_and_its_rule_says_the_same(unknow
 
 @pytest.fixture
 def metabric(write_study: Callable[..., Study]) -> Callable[..., Study]:
-    """Like METABRIC: 60 acquisitions of 50 patients spelled MB0001, a table of 200 spelled MB-0001 that lacks 8 of them.
+    """Like METABRIC: 60 acquisitions of 50 patients spelled MB0001, a table of 200 spelled MB-0001 without 8 of them.
 
     Both have the age. `shuffle` gives the acquisitions of each patient to another one.
     """
