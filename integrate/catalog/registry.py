@@ -9,13 +9,17 @@ __all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_
 
 #: Our readers: the short name people write, and the class Intake imports.
 READERS: dict[str, str] = {
+    "AperioXML": "integrate.readers.aperio:AperioXML",
     "AssetTable": "integrate.readers.assets:AssetTable",
     "ChannelFolder": "integrate.readers.channel_folder:ChannelFolder",
+    "CosMx": "integrate.readers.cosmx:CosMx",
     "DicomImage": "integrate.readers.dicom_image:DicomImage",
     "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",
+    "Gct": "integrate.readers.gct:Gct",
     "GeoJSON": "integrate.readers.geojson:GeoJSON",
     "H5AD": "integrate.readers.h5ad:H5AD",
+    "ImzML": "integrate.readers.imzml:ImzML",
     "IsaTab": "integrate.readers.isatab:IsaTab",
     "Labels": "integrate.readers.labels:Labels",
     "Matrix": "integrate.readers.matrix:Matrix",
@@ -24,6 +28,7 @@ READERS: dict[str, str] = {
     "PlateField": "integrate.readers.file_series:PlateField",
     "RtStruct": "integrate.readers.rtstruct:RtStruct",
     "SubCatalog": "integrate.readers.subcatalog:SubCatalog",
+    "Slide": "integrate.readers.slide:Slide",
     "Table": "integrate.readers.table:Table",
     "Tiff": "integrate.readers.plain_tiff:Tiff",
     "TimeLapse": "integrate.readers.file_series:TimeLapse",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import spatialdata as sd
 
-__all__ = ["Visium"]
+__all__ = ["Visium", "lazy_picture"]
 
 MATRIX = "filtered_feature_bc_matrix"
 #: Spot table of Space Ranger 2 and later (with a header), and of Space Ranger 1 (without).
@@ -231,13 +231,14 @@ def _image(picture: Path, scale: float | None, name: str) -> Any:
 
     if scale is None:
         raise DataError(f"scalefactors_json.json has no factor for {picture.name}; the picture cannot be placed")
-    pixels = _lazy_png(picture)
+    pixels = lazy_picture(picture)
     channels = ["red", "green", "blue"] if pixels.shape[0] == 3 else ["grey"]
     placed = {name: Scale([1 / scale, 1 / scale], axes=("y", "x"))}
     return Image2DModel.parse(pixels, dims=("c", "y", "x"), c_coords=channels, transformations=placed)
 
 
-def _lazy_png(picture: Path) -> da.Array:
+def lazy_picture(picture: Path) -> da.Array:
+    """Return a PNG or JPEG as a lazy ``(c, y, x)`` array of uint8, decoded when asked."""
     import dask.array as da
     from dask.delayed import delayed
     from PIL import Image, UnidentifiedImageError

@@ -1,0 +1,222 @@
+"""CosMx: fields of view with their labels, pictures and transcripts in one space, the vendor's upward y turned down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integrate.errors import AlignmentError, DataError, ParameterError, SourceNotFoundError, some
+from integrate.keys import ATTRS
+from integrate.readers.base import Reader
+from integrate.readers.tiff import lazy_level, open_tiff, series_of
+from integrate.readers.volume import as_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import spatialdata as sd
+
+__all__ = ["CosMx"]
+
+TRANSCRIPTS = ("fov", "cell_ID", "x_global_px", "y_global_px", "x_local_px", "y_local_px", "target")
+POSITIONS = ("fov", "x_global_px", "y_global_px")
+#: Share of a field's transcripts that must lie on their labelled cell.
+LEAST_ON_CELL = 0.95
+#: Transcripts looked at per field to check that labels and transcripts lie on each other.
+CHECKED = 20_000
+
+
+class CosMx(Reader):
+    """Read a CosMx flat-file folder as one SpatialData.
+
+    Parameters
+    ----------
+    name
+        Beginning of every element's name, and name of the coordinate system.
+    fovs
+        Fields to read; all by default.
+    offsets
+        For images that are crops of their field: ``{"2": [x, y]}``, the local position in pixels of the crop's corner
+        nearest to the vendor's origin. Whole fields need none.
+
+    Returns
+    -------
+    SpatialData with ``<name>_f<fov>_labels`` and, where the picture is there, ``<name>_f<fov>_image``, lazy, and
+    ``<name>_transcripts``: points with ``target``, ``fov``, ``cell_ID`` (0: in no cell) and ``instance_id``
+    (``<fov>_<cell_ID>``, empty for none). All lie in the coordinate system ``<name>``: global pixels, x to the right, y
+    **down** (the vendor's y points up). The files do not state the size of a pixel, so none is invented.
+    ``attrs["integrate"][element]["on_labelled_cell"]`` is the share of transcripts of a cell that lie on its label.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If transcripts, field positions or the labels of a field are absent.
+    DataError
+        If a file is damaged or lacks a column.
+    AlignmentError
+        If fewer than 95 % of a field's transcripts lie on their labelled cell: labels are shifted or of another field.
+    """
+
+    output_instance = "spatialdata:SpatialData"
+    is_folder = True
+
+    def _open(
+        self,
+        path: Path,
+        *,
+        name: str = "cosmx",
+        fovs: Sequence[str | int] | None = None,
+        offsets: Mapping[str, Sequence[float]] | None = None,
+    ) -> sd.SpatialData:
+        import spatialdata as sd
+
+        positions = _read(_one(path, "*fov_positions_file.csv"), POSITIONS).set_index("fov")
+        transcripts = _read(_one(path, "*tx_file.csv"), TRANSCRIPTS)
+        labels = _by_fov(path / "CellLabels", ("tif", "tiff"))
+        pictures = _by_fov(path / "CellComposite", ("jpg", "jpeg", "png"))
+        wanted = [int(fov) for fov in fovs] if fovs else sorted(labels)
+        absent = [fov for fov in wanted if fov not in labels or fov not in positions.index]
+        if absent or not wanted:
+            known = f"labels of {sorted(labels)}, positions of {positions.index.tolist()}"
+            raise SourceNotFoundError(f"{path.name} has not all of fields {absent or 'of view'}; found {known}")
+        shifts = {int(fov): tuple(float(v) for v in shift) for fov, shift in (offsets or {}).items()}
+        if any(len(shift) != 2 for shift in shifts.values()):
+            raise ParameterError(f"offsets={dict(offsets or {})!r}; give [x, y] for each field")
+        elements: dict[str, Any] = {}
+        notes: dict[str, dict[str, Any]] = {}
+        for fov in wanted:
+            mask, shift = _labels(labels[fov]), shifts.get(fov, (0.0, 0.0))
+            share, count = _share_on_cell(transcripts[transcripts["fov"] == fov], mask, shift)
+            if count and share < LEAST_ON_CELL:
+                raise AlignmentError(
+                    f"{share:.1%} of {count} transcripts of field {fov} lie on their labelled cell; expected at least "
+                    f"{LEAST_ON_CELL:.0%}: labels are a crop (give offsets=), or of another field"
+                )
+            corner = _corner(positions.loc[fov], shift, mask.shape[0])
+            made = _elements(f"{name}_f{fov}", mask, pictures.get(fov), corner, name)
+            elements |= made
+            notes |= {key: {"unit": "px", "fov": fov, "on_labelled_cell": round(share, 4)} for key in made}
+        kept = transcripts[transcripts["fov"].isin(wanted)]
+        elements[f"{name}_transcripts"] = _points(kept, name)
+        notes[f"{name}_transcripts"] = {
+            "unit": "px",
+            "transcripts": len(kept),
+            "targets": int(kept["target"].nunique()),
+        }
+        return sd.SpatialData.init_from_elements(elements, attrs={ATTRS: notes})
+
+
+def _one(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        fault = DataError if found else SourceNotFoundError
+        listed = f"{len(found)} files {some(file.name for file in found)}" if found else "no file"
+        raise fault(f"folder {folder.name!r} has {listed} like {pattern!r}; expected one")
+    return found[0]
+
+
+def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(file.stat().st_size - 1, 0))
+            if stream.read(1) != b"\n":
+                raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
+        table = pd.read_csv(file)
+        absent = [column for column in columns if column not in table]
+        if absent:
+            raise DataError(f"{file.name} has no columns {absent}; it has {some(table.columns, limit=12)}")
+        numbers = [column for column in columns if column != "target"]
+        table[numbers] = table[numbers].apply(pd.to_numeric)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{file.name} is not a readable table ({error})") from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file.name} has text in a column of numbers ({error})") from error
+    return table
+
+
+def _by_fov(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
+    found: dict[int, Path] = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = re.fullmatch(r".*_F(\d+)", file.stem)
+        if match and file.suffix.lower().lstrip(".") in suffixes:
+            found[int(match[1])] = file
+    return found
+
+
+def _labels(file: Path) -> Any:
+    import dask.array as da
+
+    with open_tiff(file) as tiff:
+        stage = series_of(tiff, file)
+        if len(stage.shape) != 2:
+            raise DataError(f"{file.name} has shape {stage.shape}; expected one plane of labels")
+    return da.map_blocks(as_labels, lazy_level(file), name_of=file.name, dtype="int32").astype("int32")
+
+
+def _share_on_cell(transcripts: pd.DataFrame, mask: Any, shift: Sequence[float]) -> tuple[float, int]:
+    """Return the share of transcripts of a cell that lie on its label, and how many were looked at."""
+    import numpy as np
+
+    of_cells = transcripts[transcripts["cell_ID"] > 0].iloc[:CHECKED]
+    if of_cells.empty:
+        return float("nan"), 0
+    stored = np.asarray(mask)
+    row = np.floor(shift[1] + stored.shape[0] - of_cells["y_local_px"].to_numpy()).astype(int)
+    column = np.floor(of_cells["x_local_px"].to_numpy() - shift[0]).astype(int)
+    inside = (row >= 0) & (row < stored.shape[0]) & (column >= 0) & (column < stored.shape[1])
+    hits = stored[row[inside], column[inside]] == of_cells["cell_ID"].to_numpy()[inside]
+    return float(hits.sum() / len(of_cells)), len(of_cells)
+
+
+def _corner(position: Any, shift: Sequence[float], height: int) -> tuple[float, float]:
+    """Return where the first row and column of an image lie in global pixels, y down."""
+    return -(float(position["y_global_px"]) + shift[1] + height), float(position["x_global_px"]) + shift[0]
+
+
+def _elements(prefix: str, mask: Any, picture: Path | None, corner: tuple[float, float], space: str) -> dict[str, Any]:
+    from spatialdata.models import Image2DModel, Labels2DModel
+    from spatialdata.transformations import Scale, Sequence, Translation
+
+    from integrate.readers.visium import lazy_picture
+
+    place = Translation(list(corner), axes=("y", "x"))
+    made = {f"{prefix}_labels": Labels2DModel.parse(mask, dims=("y", "x"), transformations={space: place})}
+    if picture is not None:
+        pixels = lazy_picture(picture)
+        names = ["red", "green", "blue"] if pixels.shape[0] == 3 else ["grey"]
+        scale = [mask.shape[0] / pixels.shape[1], mask.shape[1] / pixels.shape[2]]
+        placed = place if scale == [1, 1] else Sequence([Scale(scale, axes=("y", "x")), place])
+        made[f"{prefix}_image"] = Image2DModel.parse(
+            pixels, dims=("c", "y", "x"), c_coords=names, transformations={space: placed}
+        )
+    return made
+
+
+def _points(transcripts: pd.DataFrame, space: str) -> Any:
+    import dask.dataframe as dd
+    import pandas as pd
+    from spatialdata.models import PointsModel
+    from spatialdata.transformations import Identity
+
+    cell = transcripts["cell_ID"].astype(int)
+    named = transcripts["fov"].astype(int).astype(str) + "_" + cell.astype(str)
+    frame = pd.DataFrame(
+        {
+            "x": transcripts["x_global_px"].to_numpy(float),
+            "y": -transcripts["y_global_px"].to_numpy(float),
+            "target": pd.Categorical(transcripts["target"].astype(str)),
+            "fov": transcripts["fov"].to_numpy(int),
+            "cell_ID": cell.to_numpy(),
+            "instance_id": named.where(cell > 0, "").to_numpy(),
+        }
+    )
+    return PointsModel.parse(
+        dd.from_pandas(frame, npartitions=max(1, len(frame) // 1_000_000)),
+        feature_key="target",
+        transformations={space: Identity()},
+    )
