@@ -10,6 +10,13 @@ from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
 from .features.positive import mark_positive as mark_positive
+from .features.radiomics.measure import measure_radiomics as measure_radiomics
+from .features.radiomics.settings import FixedBinNumber as FixedBinNumber
+from .features.radiomics.settings import FixedBinSize as FixedBinSize
+from .features.radiomics.settings import Radiomics as Radiomics
+from .features.radiomics.settings import Resample as Resample
+from .features.radiomics.settings import Resegment as Resegment
+from .features.radiomics.volume import make_volume as make_volume
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .join.cohort import Cohort as Cohort
