@@ -24,7 +24,9 @@ def measure_volumes(region: Region, settings: Radiomics) -> np.ndarray[Any, Any]
         return np.full(7, np.nan)
     at10, at90 = (volume[np.argmax(fraction >= share - 1e-12)] for share in (0.1, 0.9))
     of10, of90 = (_first_at_most(grey, volume, share) for share in (0.1, 0.9))
-    area = float(((volume[1:] + volume[:-1]) / 2 * np.diff(fraction)).sum()) if len(grey) > 1 else float("nan")
+    # Below the lowest intensity that occurs the volume is 1; a re-segmentation interval may begin far below it.
+    height, along = np.concatenate([[1.0], volume]), np.concatenate([[0.0], fraction])
+    area = float(((height[1:] + height[:-1]) / 2 * np.diff(along)).sum()) if len(grey) > 1 else float("nan")
     return np.array([at10, at90, of10, of90, at10 - at90, of10 - of90, area])
 
 
