@@ -1,0 +1,1 @@
+"""Radiomics: IBSI features of lesions in CT, MR and PET."""

@@ -1,0 +1,223 @@
+"""Measuring lesions: from a volume and a mask to a table with one row per lesion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from integrate.errors import DataError, ParameterError, some
+from integrate.features.grid import shared_ids
+from integrate.features.radiomics.families import explain, measure_region
+from integrate.features.radiomics.grid import VoxelGrid, read_grid
+from integrate.features.radiomics.nomenclature import FAMILIES, aggregations_of
+from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region
+from integrate.features.radiomics.settings import Radiomics
+from integrate.features.radiomics.table import make_lesion_table
+from integrate.keys import ACQUISITION_ID, REGION_ID
+from integrate.model.image import image_notes
+from integrate.model.provenance import hash_array, hash_settings, record
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import numpy as np
+    import xarray as xr
+
+__all__ = ["measure_radiomics"]
+
+
+def measure_radiomics(
+    volume: xr.DataArray,
+    mask: xr.DataArray,
+    *,
+    settings: Radiomics = Radiomics(),  # noqa: B008 - a frozen record
+    labels: Sequence[int] | None = None,
+    region: str | None = None,
+    threads: int | None = None,
+) -> ad.AnnData:
+    """Return one row per lesion with its radiomics features, as the Image Biomarker Standardisation Initiative defines.
+
+    Parameters
+    ----------
+    volume
+        Intensities, dims ``(z, y, x)``, as `integrate.readers.dicom` returns them: voxel size in mm from
+        ``attrs["integrate"]["affine_lps"]``, else from z, y and x coordinates in mm. NaN is "no intensity".
+    mask
+        Labels, dims ``(z, y, x)``: 0 is background, every other value one lesion; a boolean mask is lesion 1. On the
+        grid of `volume` or another one of the same patient; it is never the volume that is moved.
+    settings
+        Image processing, grey levels, families: see `Radiomics`.
+    labels
+        Lesions to measure; by default all that occur. One that does not occur is a row of NaN with a reason.
+    region
+        Name of the mask, to which rows belong. By default the ``region_id``, else the ``acquisition_id`` the arrays
+        carry, else ``"lesions"``.
+    threads
+        How many lesions are measured at a time; by default one per processor. Memory grows with it, results do not
+        depend on it.
+
+    Returns
+    -------
+    AnnData, lesions in ascending order of label (or as in `labels`) by features, float64.
+
+    - ``obs``: ``instance_id`` (the label), ``region``, ids, ``n_voxels`` (of the morphological mask, after
+      interpolation), ``n_measured`` (of them, with an intensity that counts), ``n_nan`` (of them, without intensity)
+      and ``reason``: why features are missing, or that the lesion is cut off by the edge of the image.
+    - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, with unit, IBSI id, words, settings and input hash.
+    - ``obsm["spatial"]``: centres of mass ``x, y, z`` in mm, in patient coordinates where the volume states them.
+    - ``uns["integrate"]``: ids, settings, hashes and the grid of measurement.
+
+    NaN is a feature that is not defined for a lesion. Without any lesion the table has no rows.
+
+    Raises
+    ------
+    DataError
+        If an array is no volume, or the mask does not hold labels.
+    UnitError
+        If the size of voxels in mm is unknown.
+    AlignmentError
+        If nothing says how mask and volume lie to each other.
+    IdentityError
+        If they carry different ids.
+    ParameterError
+        If `threads` is below 1 or `labels` repeat.
+
+    Notes
+    -----
+    In ``2D`` aggregations a slice without a matrix, or for which a feature is undefined, is left out of the mean.
+    Rounding half a level is that of numpy (to even). All voxels of the volume are held in memory once, besides a copy
+    of the box around each lesion that is being measured.
+
+    Examples
+    --------
+    >>> from integrate.features.radiomics.phantom import digital_phantom
+    >>> image, mask = digital_phantom()
+    >>> lesion = measure_radiomics(image, mask, settings=ig.Radiomics(ig.FixedBinSize(1)))
+    >>> float(lesion[:, "stat_mean"].X[0, 0].round(2))
+    2.15
+    >>> lesion.var.loc["stat_mean", "definition"]
+    'IBSI:Q4LE'
+    """
+    import numpy as np
+
+    from integrate.features.radiomics.label_kernels import find_boxes
+
+    if threads is not None and threads < 1:
+        raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
+    image_grid, mask_grid = read_grid(volume, what="volume"), read_grid(mask, what="mask")
+    ids = shared_ids(volume, mask)
+    image, drawn = _load_image(volume), _load_labels(mask)
+    scene = make_scene(image, image_grid, drawn, mask_grid, settings)
+    found, ends = find_boxes(drawn)
+    boxes = {int(label): (one[:3], one[3:]) for label, one in zip(found, ends, strict=True)}
+    wanted = _wanted(labels, boxes, boolean=mask.dtype.kind == "b")
+    rows = _measure_all(scene, wanted, boxes, settings, threads)
+    notes = _notes(volume, scene.grid, settings, ids, inputs=(image, image_grid, drawn, mask_grid))
+    name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "lesions"
+    table = make_lesion_table(
+        wanted,
+        [lesion for lesion, _, _ in rows],
+        [row for _, row, _ in rows],
+        settings,
+        region=name,
+        notes=notes,
+        ids=ids,
+        centres=np.array([centre for _, _, centre in rows]).reshape(len(rows), 3),
+    )
+    events = {key: notes[key] for key in ("tool", "settings", "settings_hash", "input_hash")}
+    record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **events)
+    return table
+
+
+def _load_image(volume: xr.DataArray) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    if volume.dtype.kind not in "buif":
+        raise DataError(f"voxels are {volume.dtype}; expected numbers")
+    return np.ascontiguousarray(volume.values)
+
+
+def _load_labels(mask: xr.DataArray) -> np.ndarray[Any, Any]:
+    """Return labels as integers; NIfTI masks are often floats that hold whole numbers."""
+    import numpy as np
+
+    drawn = np.ascontiguousarray(mask.values)
+    if drawn.dtype.kind == "b":
+        return drawn.view(np.uint8)
+    if drawn.dtype.kind == "f":
+        whole = np.nan_to_num(drawn, nan=0.5)
+        if (whole != np.rint(whole)).any():
+            odd = drawn[whole != np.rint(whole)][:5]
+            raise DataError(f"the mask holds {some(odd)}; expected whole numbers, 0 for background")
+        drawn = drawn.astype(np.int64)
+    if drawn.dtype.kind not in "iu" or (drawn.dtype.kind == "i" and drawn.min() < 0):
+        raise DataError(f"the mask is {mask.dtype} from {drawn.min()}; expected labels of 0 and above")
+    return drawn
+
+
+def _wanted(labels: Sequence[int] | None, boxes: dict[int, Any], *, boolean: bool) -> list[int]:
+    if labels is None:
+        return sorted(boxes) or ([1] if boolean else [])
+    wanted = [int(label) for label in labels]
+    if len(set(wanted)) < len(wanted) or any(label < 1 for label in wanted):
+        raise ParameterError(f"labels are {wanted}; expected different numbers of 1 and above")
+    return wanted
+
+
+def _measure_all(
+    scene: Scene, wanted: Sequence[int], boxes: dict[int, Any], settings: Radiomics, threads: int | None
+) -> list[tuple[Lesion, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    work: Callable[[int], Any] = lambda label: _measure_one(scene, label, boxes.get(label), settings)  # noqa: E731
+    number = min(threads or os.cpu_count() or 1, max(len(wanted), 1))
+    if number == 1:
+        return [work(label) for label in wanted]
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(work, wanted))
+
+
+def _measure_one(
+    scene: Scene, label: int, ends: Any, settings: Radiomics
+) -> tuple[Lesion, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return a lesion without its voxels, its features and its centre of mass in mm ``(x, y, z)``."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    lesion = Lesion(None, "no voxel has this label") if ends is None else process_region(scene, label, ends, settings)
+    if lesion.region is None:
+        columns = sum(
+            len(FAMILIES[family]) for family in settings.families for _ in aggregations_of(family, settings.textures)
+        )
+        return lesion, np.full(columns, np.nan), np.full(3, np.nan)
+    features = measure_region(lesion.region, settings)
+    reasons = [one for one in (lesion.reason, explain(lesion.region, settings)) if one]
+    index = np.argwhere(lesion.region.inside).mean(axis=0) + lesion.corner
+    centre = scene.grid.matrix[:3, :3] @ index + scene.grid.matrix[:3, 3]
+    return replace(lesion, region=None, reason="; ".join(reasons)), features, centre
+
+
+def _notes(
+    volume: xr.DataArray,
+    grid: VoxelGrid,
+    settings: Radiomics,
+    ids: dict[str, str],
+    inputs: tuple[np.ndarray[Any, Any], VoxelGrid, np.ndarray[Any, Any], VoxelGrid],
+) -> dict[str, Any]:
+    from integrate import __version__
+
+    image, image_grid, drawn, mask_grid = inputs
+    return {
+        "ids": ids,
+        "tool": f"integrate {__version__}",
+        "settings": json.dumps(asdict(settings)),
+        "settings_hash": hash_settings(settings),
+        "input_hash": hash_settings([hash_array(image), asdict(image_grid), hash_array(drawn), asdict(mask_grid)]),
+        "intensity_unit": str(image_notes(volume).get("unit") or ""),
+        "spacing_mm": list(grid.spacing_mm),
+        "shape": list(grid.shape),
+        "space": grid.space,
+    }
