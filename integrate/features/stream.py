@@ -17,6 +17,7 @@ from integrate.features.seams import Edges, Seams
 from integrate.model.image import channel_names
 
 if TYPE_CHECKING:
+    import distributed
     import numpy as np
     import xarray as xr
 
@@ -57,7 +58,14 @@ class _Measurement:
 
 
 def stream_blocks(
-    image: xr.DataArray, regions: RegionSource, grid: Grid, families: Sequence[FeatureFamily], *, threads: int | None
+    image: xr.DataArray,
+    regions: RegionSource,
+    grid: Grid,
+    families: Sequence[FeatureFamily],
+    *,
+    threads: int | None,
+    client: distributed.Client | None = None,
+    progress: bool = False,
 ) -> tuple[Measured, str, str]:
     """Return the merged quantities of all families, and fingerprints of the regions and of the pixels inside them.
 
@@ -69,7 +77,9 @@ def stream_blocks(
     wholes, pixels = Partials(reducers), Partials(reducers)
     seams = Seams(rows, columns)
     prints = []
-    for block in _run(work, windows_between(rows, columns), threads):
+    windows = windows_between(rows, columns)
+    blocks = _run(work, windows, threads) if client is None else _run_on(client, work, windows)
+    for block in _shown(blocks, len(windows), progress=progress):
         wholes.merge(block.ids, block.values)
         pixels.merge(block.pixel_ids, block.pixel_values)
         if block.edges is not None:
@@ -111,6 +121,31 @@ def _run(work: Any, windows: Sequence[Window], threads: int | None) -> Iterator[
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="measure") as executor:
         yield from executor.map(work, windows)
+
+
+def _run_on(client: distributed.Client, work: Any, windows: Sequence[Window]) -> Iterator[_Measurement]:
+    """Yield the blocks in the order of their windows, measured on a cluster; only a few wait to be merged."""
+    from collections import deque
+
+    shared = client.submit(lambda: work, pure=False)  # sent once, not with every window
+    ahead = 4 * max(1, sum(client.nthreads().values()))
+    waiting: deque[Any] = deque()
+    for window in windows:
+        waiting.append(client.submit(_call, shared, window, pure=False))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _call(work: Any, window: Window) -> _Measurement:
+    return work(window)
+
+
+def _shown(blocks: Iterator[_Measurement], number: int, *, progress: bool) -> Iterator[_Measurement]:
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(blocks, total=number, desc="measure", unit="block")) if progress else blocks
 
 
 def _measure_block(
