@@ -11,6 +11,7 @@ from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
 from .features.points import count_points as count_points
 from .features.positive import mark_positive as mark_positive
+from .features.quantiles import Quantiles as Quantiles
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.tiles import make_tiles as make_tiles

@@ -13,6 +13,7 @@ from integrate.features.grid import check_image, check_labels, image_grid, image
 from integrate.features.intensity import Intensity
 from integrate.features.outlines import Outlines, as_frame, is_outlines, make_outlines
 from integrate.features.position import Position
+from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
 from integrate.features.stream import stream_blocks
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_FAMILIES: Final[dict[str, type[Intensity] | type[Shape]]] = {"intensity": Intensity, "shape": Shape}
+_FAMILIES: Final[dict[str, type[Intensity] | type[Shape] | type[Quantiles]]] = {
+    "intensity": Intensity,
+    "quantiles": Quantiles,
+    "shape": Shape,
+}
 
 
 def measure(
@@ -59,7 +64,7 @@ def measure(
         a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
         centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
     features
-        ``"intensity"`` and ``"shape"``, or settings: `Intensity`, `Shape`.
+        ``"intensity"``, ``"quantiles"`` and ``"shape"``, or settings: `Intensity`, `Quantiles`, `Shape`.
     region
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
