@@ -9,6 +9,11 @@ from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.neighbours import Nearest as Nearest
+from .features.neighbours import Radius as Radius
+from .features.neighbours import Triangulation as Triangulation
+from .features.neighbours import measure_contacts as measure_contacts
+from .features.neighbours import measure_neighbours as measure_neighbours
 from .features.points import count_points as count_points
 from .features.positive import mark_positive as mark_positive
 from .features.quantiles import Quantiles as Quantiles
