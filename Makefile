@@ -67,7 +67,7 @@ lab: env ## JupyterLab on notebooks/
 	$(BIN)/jupyter lab notebooks $(ARGS)
 
 constraints: env ## pin every dependency anew within the ranges of pyproject.toml (add ARGS=--upgrade for newer versions)
-	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --no-annotate \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate \
 	  --custom-compile-command "make constraints" --output-file constraints.txt $(ARGS)
 
 # Browser tests need Chromium. It is installed only where that takes no question; otherwise they are skipped.

@@ -9,10 +9,16 @@ from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
+from .features.neighbours import Nearest as Nearest
+from .features.neighbours import Radius as Radius
+from .features.neighbours import Triangulation as Triangulation
+from .features.neighbours import measure_contacts as measure_contacts
+from .features.neighbours import measure_neighbours as measure_neighbours
 from .features.points import count_points as count_points
 from .features.positive import OtsuThreshold as OtsuThreshold
 from .features.positive import find_thresholds as find_thresholds
 from .features.positive import mark_positive as mark_positive
+<<<<<<< HEAD
 from .features.radiomics.measure import measure_radiomics as measure_radiomics
 from .features.radiomics.settings import FixedBinNumber as FixedBinNumber
 from .features.radiomics.settings import FixedBinSize as FixedBinSize
@@ -20,6 +26,9 @@ from .features.radiomics.settings import Radiomics as Radiomics
 from .features.radiomics.settings import Resample as Resample
 from .features.radiomics.settings import Resegment as Resegment
 from .features.radiomics.volume import make_volume as make_volume
+=======
+from .features.quantiles import Quantiles as Quantiles
+>>>>>>> measure
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.tiles import make_tiles as make_tiles

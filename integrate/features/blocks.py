@@ -47,7 +47,8 @@ class Window:
 class Block:
     """The regions of one window as runs: run ``k`` is ``region[k]``, an index into the ascending `ids`.
 
-    Runs come row by row; where regions may `overlap`, region by region.
+    Runs come row by row; where regions may `overlap`, region by region. `split` says which regions have pixels in other
+    blocks too; None where nobody asked.
     """
 
     window: Window
@@ -57,6 +58,7 @@ class Block:
     start: np.ndarray[Any, Any]
     stop: np.ndarray[Any, Any]
     overlap: bool = False
+    split: np.ndarray[Any, Any] | None = None
 
     @property
     def runs(self) -> tuple[np.ndarray[Any, Any], ...]:

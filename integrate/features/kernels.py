@@ -7,7 +7,17 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-__all__ = ["SPLIT", "count_pairs", "find_runs", "fingerprint", "sum_floats", "sum_integers", "sum_positions"]
+__all__ = [
+    "SPLIT",
+    "count_pairs",
+    "find_quantiles",
+    "find_runs",
+    "fingerprint",
+    "gather_pixels",
+    "sum_floats",
+    "sum_integers",
+    "sum_positions",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -206,3 +216,77 @@ def fingerprint(bits: Array, row: Array, start: Array, stop: Array, row_keys: Ar
             part += (value ^ (value >> np.uint64(32))) * np.uint64(keys[x])
         total += part * row_keys[row[k]]
     return total
+
+
+@nb.njit(nogil=True, cache=True)
+def gather_pixels(
+    regions: int, pixels: Array, region: Array, row: Array, start: Array, stop: Array
+) -> tuple[Array, Array]:
+    """Return the pixels of each region one after another, and where each region begins."""
+    begins = np.zeros(regions + 1, np.int64)
+    for k in range(region.size):
+        begins[region[k] + 1] += stop[k] - start[k]
+    for r in range(regions):
+        begins[r + 1] += begins[r]
+    place = begins.copy()
+    values = np.empty(begins[-1], pixels.dtype)
+    for k in range(region.size):
+        line = pixels[row[k]][start[k] : stop[k]]
+        first = place[region[k]]
+        values[first : first + line.size] = line
+        place[region[k]] += line.size
+    return values, begins
+
+
+@nb.njit(nogil=True, cache=True)
+def _select(values: Array, k: int) -> Any:
+    """Return the `k`-th smallest value; `values` are partly sorted, so that those after `k` are not below it."""
+    low = 0
+    high = values.size - 1
+    while high > low:
+        pivot = values[(low + high) >> 1]
+        i = low
+        j = high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]
+
+
+@nb.njit(nogil=True, cache=True)
+def find_quantiles(values: Array, begins: Array, probabilities: Array) -> Array:
+    """Return per region the quantiles of its values, linear between neighbours, NaN without any; no NaN enters.
+
+    The result is a function of the set of values alone; `values` are rearranged.
+    """
+    found = np.full((begins.size - 1, probabilities.size), np.nan)
+    for r in range(begins.size - 1):
+        line = values[begins[r] : begins[r + 1]]
+        if line.size == 0:
+            continue
+        for q in range(probabilities.size):
+            place = probabilities[q] * (line.size - 1)
+            k = int(np.floor(place))
+            share = place - k
+            below = np.float64(_select(line, k))
+            if share > 0:
+                above = np.float64(line[k + 1 :].min())
+                # Weighted from the nearer side: then neither end is missed by a rounding.
+                if share < 0.5:
+                    below += (above - below) * share
+                else:
+                    below = above - (above - below) * (1 - share)
+            found[r, q] = below
+    return found

@@ -13,6 +13,7 @@ from integrate.features.grid import check_image, check_labels, image_grid, image
 from integrate.features.intensity import Intensity
 from integrate.features.outlines import Outlines, as_frame, is_outlines, make_outlines
 from integrate.features.position import Position
+from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
 from integrate.features.stream import stream_blocks
@@ -23,13 +24,18 @@ from integrate.model.provenance import hash_settings, record
 
 if TYPE_CHECKING:
     import anndata as ad
+    import distributed
     import xarray as xr
 
     from integrate.features.grid import Grid
 
 __all__ = ["measure"]
 
-_FAMILIES: Final[dict[str, type[Intensity] | type[Shape]]] = {"intensity": Intensity, "shape": Shape}
+_FAMILIES: Final[dict[str, type[Intensity] | type[Shape] | type[Quantiles]]] = {
+    "intensity": Intensity,
+    "quantiles": Quantiles,
+    "shape": Shape,
+}
 
 
 def measure(
@@ -40,6 +46,8 @@ def measure(
     region: str | None = None,
     unit: Literal["um", "px"] | None = None,
     threads: int | None = None,
+    client: distributed.Client | None = None,
+    progress: bool = False,
 ) -> ad.AnnData:
     """Return one row per region with its intensity in every channel, its place and its shape.
 
@@ -56,7 +64,7 @@ def measure(
         a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
         centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
     features
-        ``"intensity"`` and ``"shape"``, or settings: `Intensity`, `Shape`.
+        ``"intensity"``, ``"quantiles"`` and ``"shape"``, or settings: `Intensity`, `Quantiles`, `Shape`.
     region
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
@@ -65,6 +73,11 @@ def measure(
     threads
         How many blocks are measured at a time; by default one per processor. Memory grows with it, results do not
         depend on it.
+    client
+        Of a `dask.distributed` cluster, which then measures the blocks: the same numbers to the last bit. Its workers
+        must reach the files behind a lazy image; an array in memory is sent to them.
+    progress
+        Show a bar that counts blocks.
 
     Returns
     -------
@@ -92,7 +105,7 @@ def measure(
     IdentityError
         If image and regions carry different ids, or an id of a shape repeats.
     ParameterError
-        If a feature is unknown or given twice, or `threads` is below 1.
+        If a feature is unknown or given twice, `threads` is below 1, or both `threads` and `client` are given.
 
     Notes
     -----
@@ -121,12 +134,16 @@ def measure(
 
     if threads is not None and threads < 1:
         raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
+    if threads is not None and client is not None:
+        raise ParameterError("both threads and client are given; the cluster has threads of its own")
     families = _families(features)
     check_image(image)
     grid, ids = image_grid(image, regions), shared_ids(image, regions)
     source = _outlines(image, regions, grid, unit) if is_outlines(regions) else _raster(image, regions, grid)
     name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "regions"
-    measured, labels_print, pixels_print = stream_blocks(image, source, grid, [Position(), *families], threads=threads)
+    measured, labels_print, pixels_print = stream_blocks(
+        image, source, grid, [Position(), *families], threads=threads, client=client, progress=progress
+    )
     labels_hash = hash_settings({"grid": asdict(grid), "labels": labels_print})
     pixels = {"labels": labels_hash, "pixels": pixels_print, "dtype": image.dtype.name, "channels": measured.channels}
     origin = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,10 +13,12 @@ from integrate.features.blocks import Look, Window, blank_channels, cut_grid, re
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
 from integrate.features.partials import Partials
+from integrate.features.quantiles import Quantiles
 from integrate.features.seams import Edges, Seams
 from integrate.model.image import channel_names
 
 if TYPE_CHECKING:
+    import distributed
     import numpy as np
     import xarray as xr
 
@@ -57,19 +59,30 @@ class _Measurement:
 
 
 def stream_blocks(
-    image: xr.DataArray, regions: RegionSource, grid: Grid, families: Sequence[FeatureFamily], *, threads: int | None
+    image: xr.DataArray,
+    regions: RegionSource,
+    grid: Grid,
+    families: Sequence[FeatureFamily],
+    *,
+    threads: int | None,
+    client: distributed.Client | None = None,
+    progress: bool = False,
 ) -> tuple[Measured, str, str]:
     """Return the merged quantities of all families, and fingerprints of the regions and of the pixels inside them.
 
     Blocks are independent of each other: `_measure_block` is a pure function of a window, so any executor may run it.
     """
     rows, columns = cut_grid(image.data, regions.raster)
-    work = partial(_measure_block, image.data, regions, tuple(families), Fingerprint(grid.shape))
+    windows = windows_between(rows, columns)
+    keys = Fingerprint(grid.shape)
+    split = _split_ids(regions, windows, keys) if any(isinstance(family, Quantiles) for family in families) else None
+    work = partial(_measure_block, image.data, regions, tuple(families), keys, split)
     reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
     wholes, pixels = Partials(reducers), Partials(reducers)
     seams = Seams(rows, columns)
     prints = []
-    for block in _run(work, windows_between(rows, columns), threads):
+    blocks = _run(work, windows, threads) if client is None else _run_on(client, work, windows)
+    for block in _shown(blocks, len(windows), progress=progress):
         wholes.merge(block.ids, block.values)
         pixels.merge(block.pixel_ids, block.pixel_values)
         if block.edges is not None:
@@ -85,6 +98,15 @@ def stream_blocks(
     labels_print, pixels_print = (sum(part) for part in zip(*prints, strict=True))
     measured = Measured(grid, tuple(channel_names(image)), ids, values)
     return measured, regions.name(labels_print), combine([pixels_print])
+
+
+def _split_ids(regions: RegionSource, windows: Sequence[Window], keys: Fingerprint) -> np.ndarray[Any, Any]:
+    """Return the ids that several windows share; a pass over the regions alone."""
+    import numpy as np
+
+    ids = np.concatenate([regions.look(window, keys).block.ids for window in windows])
+    found, times = np.unique(ids, return_counts=True)
+    return found[times > 1]
 
 
 def _rows_of(
@@ -113,12 +135,44 @@ def _run(work: Any, windows: Sequence[Window], threads: int | None) -> Iterator[
         yield from executor.map(work, windows)
 
 
+def _run_on(client: distributed.Client, work: Any, windows: Sequence[Window]) -> Iterator[_Measurement]:
+    """Yield the blocks in the order of their windows, measured on a cluster; only a few wait to be merged."""
+    from collections import deque
+
+    shared = client.submit(lambda: work, pure=False)  # sent once, not with every window
+    ahead = 4 * max(1, sum(client.nthreads().values()))
+    waiting: deque[Any] = deque()
+    for window in windows:
+        waiting.append(client.submit(_call, shared, window, pure=False))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _call(work: Any, window: Window) -> _Measurement:
+    return work(window)
+
+
+def _shown(blocks: Iterator[_Measurement], number: int, *, progress: bool) -> Iterator[_Measurement]:
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(blocks, total=number, desc="measure", unit="block")) if progress else blocks
+
+
 def _measure_block(
-    image: Any, regions: RegionSource, families: tuple[FeatureFamily, ...], fingerprint: Fingerprint, window: Window
+    image: Any,
+    regions: RegionSource,
+    families: tuple[FeatureFamily, ...],
+    fingerprint: Fingerprint,
+    split: np.ndarray[Any, Any] | None,
+    window: Window,
 ) -> _Measurement:
     import numpy as np
 
     block, whole, edges, labels_print = regions.look(window, fingerprint)
+    if split is not None:
+        block = replace(block, split=np.isin(block.ids, split))
     values: dict[str, np.ndarray[Any, Any]] = {}
     for family in families:
         values |= family.from_regions(whole)

@@ -87,7 +87,7 @@ def compare(ours: dict[str, float], theirs: dict[str, float]) -> str:
 def mirp_name(name: str, theirs: dict[str, float]) -> str:
     """Return mirp's name: dimension and aggregation are shorter, distance and grey levels are said."""
     stem = name.replace("_3D_comb", "").removesuffix("_3D")
-    candidates = [one for one in theirs if one == stem or one.startswith(f"{stem}_") and "3d" in one]
+    candidates = [one for one in theirs if one == stem or (one.startswith(f"{stem}_") and "3d" in one)]
     return min(candidates, key=len, default=name)
 
 
