@@ -18,7 +18,7 @@ from .features.points import count_points as count_points
 from .features.positive import OtsuThreshold as OtsuThreshold
 from .features.positive import find_thresholds as find_thresholds
 from .features.positive import mark_positive as mark_positive
-<<<<<<< HEAD
+from .features.quantiles import Quantiles as Quantiles
 from .features.radiomics.measure import measure_radiomics as measure_radiomics
 from .features.radiomics.settings import FixedBinNumber as FixedBinNumber
 from .features.radiomics.settings import FixedBinSize as FixedBinSize
@@ -26,9 +26,6 @@ from .features.radiomics.settings import Radiomics as Radiomics
 from .features.radiomics.settings import Resample as Resample
 from .features.radiomics.settings import Resegment as Resegment
 from .features.radiomics.volume import make_volume as make_volume
-=======
-from .features.quantiles import Quantiles as Quantiles
->>>>>>> measure
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.tiles import make_tiles as make_tiles
