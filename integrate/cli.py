@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from integrate.errors import IntegrateError, ParameterError
+from integrate.errors import IntegrateError, ParameterError, SourceNotFoundError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Multimodal integration notebooks.")
 catalog_app = typer.Typer(no_args_is_help=True, help="Look at a catalog, and check it.")
@@ -117,6 +117,25 @@ def lock(source: str, settings: Settings = None) -> None:
 
     for root, path in lock_catalog(open_catalog(source, **_pairs(settings)), show_progress=True).items():
         typer.echo(f"{root}: {path}")
+
+
+@catalog_app.command("fmt")
+@_told
+def fmt(
+    source: Path,
+    *,
+    write: Annotated[bool, typer.Option("--write", "-w", help="Replace the file; its comments are lost.")] = False,
+) -> None:
+    """Print a catalog in Intake 2's full form, which any Intake reads."""
+    from integrate.catalog.write import format_catalog, write_text_whole
+
+    if not source.is_file():
+        raise SourceNotFoundError(f"no catalog at {str(source)!r}")
+    text = format_catalog(source)
+    if write:
+        write_text_whole(source, text)
+    else:
+        typer.echo(text, nl=False)
 
 
 @catalog_app.command("scan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import os
@@ -261,6 +262,7 @@ def _in_use(folder: Path) -> IO[str]:
         stream = (folder / ".in-use" / f"{os.getpid()}-{uuid.uuid4().hex}").open("a", encoding="utf-8")
         fcntl.flock(stream, fcntl.LOCK_EX)
         _notes[mine] = stream
+        atexit.register(stream.close)
     return _notes[mine]
 
 

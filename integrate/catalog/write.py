@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from integrate.catalog.document import OPENER_NAMES, SECTIONS, complete_document
+from integrate.catalog.document import OPENER_NAMES, SECTIONS, complete_document, parse_document
+from integrate.catalog.safety import check_safe
 from integrate.errors import UnsafeCatalogError, some
 
-__all__ = ["catalog_text", "write_text_whole"]
+__all__ = ["catalog_text", "format_catalog", "write_text_whole"]
 
 #: Words in the name of an option whose value is a secret.
 SECRET: tuple[str, ...] = ("key", "secret", "token", "password", "credential", "passwd", "sas", "connection_string")
@@ -43,6 +44,20 @@ def catalog_text(document: Mapping[str, Any], *, where: str) -> str:
     ordered["user_parameters"] = {k: v for k, v in whole["user_parameters"].items() if k not in OPENER_NAMES}
     text: str = yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def format_catalog(path: Path) -> str:
+    """Return a catalog file in Intake 2's full form, checked, with every validation kept; comments are not.
+
+    Raises
+    ------
+    CatalogError, UnsafeCatalogError
+        If it is no valid or no safe catalog, or holds a credential or an absolute path.
+    """
+    text = path.read_text(encoding="utf-8")
+    document = parse_document(text, where=path.name)
+    check_safe(document, where=path.name)
+    return catalog_text(document, where=path.name)
 
 
 def write_text_whole(path: Path, text: str) -> None:
