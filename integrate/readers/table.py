@@ -24,6 +24,19 @@ MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None
 class Table(Reader):
     """Read a CSV, TSV or Parquet table, with ids as text and every declared column checked.
 
+    Parameters
+    ----------
+    keys
+        Column to the namespace of its ids.
+    columns
+        The codebook: column to ``dtype``, ``levels``, ``ordered``, ``unit``, ``min``, ``max``, ``description``.
+    missing
+        Texts that mean "missing".
+    separator
+        One sign; by default that of the file's suffix.
+    row_names
+        Name for a first column without one, as R writes its row names.
+
     Returns
     -------
     DataFrame. Columns named by ``keys`` are text (leading zeros kept). A column with ``levels`` is categorical in that
@@ -47,8 +60,9 @@ class Table(Reader):
         columns: Mapping[str, Mapping[str, Any]] | None = None,
         missing: Sequence[str] = MISSING,
         separator: str | None = None,
+        row_names: str | None = None,
     ) -> pd.DataFrame:
-        raw = read_text_table(path, separator, missing)
+        raw = read_text_table(path, separator, missing, row_names=row_names)
         codebook = {str(name): dict(spec or {}) for name, spec in (columns or {}).items()}
         problems = [
             f"column {name!r} is declared but not in the table; {closest(name, raw.columns)}"
@@ -72,7 +86,9 @@ class Table(Reader):
         return table
 
 
-def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -> pd.DataFrame:
+def read_text_table(
+    path: Path, separator: str | None, missing: Sequence[str], *, row_names: str | None = None
+) -> pd.DataFrame:
     """Return a table as its file holds it: text for CSV and TSV, stored types for Parquet.
 
     Raises
@@ -95,6 +111,8 @@ def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -
             f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator= (one sign)"
         )
     header = next(_rows(path, sep), [])
+    if row_names and header[:1] == [""]:
+        header = [row_names, *header[1:]]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated or "" in header:  # pandas would invent "age.1" and "Unnamed: 3"
         raise DataError(f"{path.name} has columns without a name or with the same name {repeated}; name each once")
@@ -102,6 +120,8 @@ def read_text_table(path: Path, separator: str | None, missing: Sequence[str]) -
         table = pd.read_csv(
             path, sep=sep, dtype=str, keep_default_na=False, na_values=list(missing), encoding="utf-8-sig"
         )
+        if row_names and table.columns[0] == "Unnamed: 0" and isinstance(table.index, pd.RangeIndex):
+            table = table.rename(columns={"Unnamed: 0": row_names})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not a readable table: {error}") from error
     ragged = not isinstance(table.index, pd.RangeIndex)  # a field too many: pandas takes the first as row names

@@ -153,3 +153,12 @@ def test_real_clinical_table_has_its_patients(test_data: Any) -> None:
     assert len(table) == 27
     assert table["Patient_ID"].nunique() == 23
     assert all(isinstance(one, str) for one in table["Patient_ID"])
+
+
+def test_row_names_of_r_get_the_name_they_are_given(tmp_path: Path) -> None:
+    url = write(tmp_path, ',age\n"01",61\n"02",47\n')
+    with pytest.raises(DataError, match="columns without a name"):
+        Table(url=url).read()
+    table = Table(url=url, row_names="patient", keys={"patient": "hospital"}).read()
+    assert table["patient"].tolist() == ["01", "02"]
+    assert table["age"].tolist() == [61, 47]
