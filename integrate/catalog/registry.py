@@ -11,6 +11,7 @@ __all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_
 READERS: dict[str, str] = {
     "AperioXML": "integrate.readers.aperio:AperioXML",
     "AssetTable": "integrate.readers.assets:AssetTable",
+    "CBioPortal": "integrate.readers.cbioportal:CBioPortal",
     "ChannelFolder": "integrate.readers.channel_folder:ChannelFolder",
     "CosMx": "integrate.readers.cosmx:CosMx",
     "DicomImage": "integrate.readers.dicom_image:DicomImage",

@@ -28,9 +28,9 @@ class AperioXML(Reader):
     GeoDataFrame without a coordinate reference system, in pixels of level 0 (corner of the first pixel at 0, 0), with
     the columns of `GeoJSON`: ``geometry``, ``id`` (``<layer>-<region>``), ``classification`` (name or description of
     the layer) and ``annotator`` (``None``: the format has none), then ``text`` and ``stated_area_px`` as the file has
-    them. Outlines that cross themselves are replaced by the valid area they enclose; those of fewer than three points are
-    left out; both are counted in a warning. Arrows and rulers are no regions: ``attrs["integrate"]["left_out"]``. The
-    pixel size the file states is in ``attrs["integrate"]["pixel_size_um"]``.
+    them. Outlines that cross themselves are replaced by the valid area they enclose; those of fewer than three points
+    are left out; both are counted in a warning. Arrows and rulers are no regions: ``attrs["integrate"]["left_out"]``.
+    The pixel size the file states is in ``attrs["integrate"]["pixel_size_um"]``.
 
     Raises
     ------

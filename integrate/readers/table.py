@@ -27,7 +27,20 @@ MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None
 class Table(Reader):
     """Read a CSV, TSV or Parquet table, with ids as text and every declared column checked.
 
-    A text table may be the only file of a zip. ``row_names`` names a first column that has no name, as R writes it.
+    A text table may be the only file of a zip.
+
+    Parameters
+    ----------
+    keys
+        Column to the namespace of its ids.
+    columns
+        The codebook: column to ``dtype``, ``levels``, ``ordered``, ``unit``, ``min``, ``max``, ``description``.
+    missing
+        Texts that mean "missing".
+    separator
+        One sign; by default that of the file's suffix.
+    row_names
+        Name for a first column without one, as R writes its row names.
 
     Returns
     -------
