@@ -32,12 +32,12 @@ from mirp import extract_features
 scan = np.load(sys.argv[1])
 times = []
 for _ in range(2):
-    start = time.perf_counter()
+    start = time.process_time()
     (found,) = extract_features(
         image=scan["image"], mask=scan["mask"], image_export_format="dict", num_cpus=1, base_feature_families="all",
         base_discretisation_method="fixed_bin_number", base_discretisation_n_bins=32,
     )
-    times.append(time.perf_counter() - start)
+    times.append(time.process_time() - start)
 numbers = found.select_dtypes("number").iloc[0].astype(float).to_dict()
 print("RESULT", json.dumps([min(times), numbers]))
 """
@@ -51,11 +51,11 @@ def ellipsoid(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured(image: np.ndarray, mask: np.ndarray, *, threads: int = 1) -> tuple[float, Any]:
-    """Return seconds and table."""
+    """Return processor seconds, which other work on the machine lengthens least, and the table."""
     volumes = [make_volume(one, spacing_mm=(1, 1, 1)) for one in (image, mask)]
-    start = time.perf_counter()
+    start = time.process_time()
     table = measure_radiomics(*volumes, settings=Radiomics(FixedBinNumber(32)), threads=threads)
-    return time.perf_counter() - start, table
+    return time.process_time() - start, table
 
 
 def test_one_large_lesion_beside_mirp(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_one_large_lesion_beside_mirp(tmp_path: Path) -> None:
         [python, "-c", MIRP, str(tmp_path / "scan.npz")], capture_output=True, text=True, check=True, env=clean
     )
     theirs, values = json.loads(run.stdout.partition("RESULT ")[2])
-    print(f"\n{int(mask.sum()):,} voxels, one thread: {ours:.2f} s, mirp {theirs:.1f} s, {theirs / ours:.0f} times")
+    print(f"\n{int(mask.sum()):,} voxels, processor time: {ours:.2f} s, mirp {theirs:.1f} s, {theirs / ours:.0f} times")
     print(compare(dict(zip(table.var_names, table.X[0].tolist(), strict=True)), values))
-    assert theirs / ours >= 20
+    assert theirs / ours >= 20, "the goal of 20 times is missed"
 
 
 def compare(ours: dict[str, float], theirs: dict[str, float]) -> str:
@@ -108,7 +108,9 @@ def test_a_thousand_lesions_grow_linearly_and_in_bounded_memory() -> None:
         assert table.n_obs == number
         assert np.ptp(table[:, "morph_volume"].X) == 0
     per = {number: took / number * 1000 for number, took in seconds.items()}
-    print(f"\nms per lesion on two threads: {per}; peak MB above start: { ({k: v / 1e6 for k, v in peaks.items()}) }")
+    print(
+        f"\nprocessor ms per lesion, on two threads: {per}; peak MB above start: { ({k: v / 1e6 for k, v in peaks.items()}) }"
+    )
     assert per[1000] < 1.5 * per[125]
     assert peaks[1000] < 500e6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def measure_peaks(region: Region) -> np.ndarray[Any, Any]:
     return np.array([means[values == values.max()].max(), means.max()])
 
 
+@lru_cache(maxsize=64)
 def _reach(spacing: tuple[float, float, float]) -> np.ndarray[Any, Any]:
     """Return the rows of the sphere: offsets in z and y, and how many voxels it extends along x to each side."""
     import numpy as np
