@@ -138,6 +138,19 @@ def fmt(
         typer.echo(text, nl=False)
 
 
+@catalog_app.command("from-idc")
+@_told
+def from_idc(
+    index: Path,
+    collection: Annotated[list[str], typer.Option(help="Name of a collection; may be given several times.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the catalog.")] = Path("idc"),
+) -> None:
+    """Write a catalog of public series from the index of the Imaging Data Commons (idc_index.parquet)."""
+    from integrate.catalog.idc import import_idc
+
+    typer.echo(f"written: {import_idc(index, output, collections=collection)}")
+
+
 @catalog_app.command("scan")
 @_told
 def scan(

@@ -73,7 +73,7 @@ def test_written_catalog_keeps_its_validation(catalog: Catalog) -> None:
         ({"url": "s3://b/a.csv", "storage_options": {"key": "AKIA", "secret": "hush"}}, "storage_options.key"),
         ({"url": "https://me:hush@host/a.csv"}, "kwargs.url"),
         ({"url": "https://host/a.csv?X-Amz-Signature=hush"}, "kwargs.url"),
-        ({"url": "/home/me/hush.csv"}, "kwargs.url"),
+        ({"url": "/srv/hush.csv"}, "kwargs.url"),
     ],
 )
 def test_secret_or_absolute_path_is_never_written(kwargs: dict[str, object], place: str) -> None:
