@@ -1,5 +1,6 @@
 from . import datasets as datasets
 from . import errors as errors
+from .align.place import load_region as load_region
 from .align.place import load_subject as load_subject
 from .analyse.associate import associate as associate
 from .catalog.check import check_catalog as check_catalog

@@ -108,6 +108,8 @@ class AlignmentReport:
         One `AssayAlignment` per source; the clinical table last.
     notes
         What concerns the whole link.
+    exclusions
+        Units taken out of the cohort after the link, in the order of the steps: reason and ids.
     """
 
     study: str
@@ -115,6 +117,25 @@ class AlignmentReport:
     units: int
     parts: tuple[AssayAlignment, ...]
     notes: tuple[str, ...] = ()
+    exclusions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def consort(self) -> pd.DataFrame:
+        """Return the flow of units as a CONSORT diagram counts it.
+
+        Returns
+        -------
+        One row per step: ``step`` (``"assessed"``, a reason of exclusion, ``"analysed"``), ``n`` (units left
+        after it), ``excluded`` and their ``ids``, blank-separated.
+        """
+        import pandas as pd
+
+        left = self.units
+        flow: list[tuple[str, int, int, str]] = [("assessed", left, 0, "")]
+        for reason, ids in self.exclusions:
+            left -= len(ids)
+            flow.append((reason, left, len(ids), " ".join(ids)))
+        flow.append(("analysed", left, 0, ""))
+        return pd.DataFrame(flow, columns=["step", "n", "excluded", "ids"])
 
     def __getitem__(self, assay: str) -> AssayAlignment:
         """Return the part of one assay."""
@@ -158,12 +179,14 @@ class AlignmentReport:
     def from_dict(cls, saved: Mapping[str, Any]) -> AlignmentReport:
         """Return the report that `to_dict` gave."""
         parts = tuple(AssayAlignment.from_dict(part) for part in saved["parts"])
-        return cls(saved["study"], saved["unit"], saved["units"], parts, tuple(saved["notes"]))
+        exclusions = tuple((reason, tuple(ids)) for reason, ids in saved.get("exclusions", ()))
+        return cls(saved["study"], saved["unit"], saved["units"], parts, tuple(saved["notes"]), exclusions)
 
     def details(self) -> list[tuple[str, str]]:
         """Return ``(assay, sentence)`` for everything that is not an ordinary match."""
+        excluded = [f"{len(ids)} {self.unit}s excluded, {reason}: {some(ids)}" for reason, ids in self.exclusions]
         return [(part.assay, line) for part in self.parts for line in _sentences(part, self.unit)] + [
-            ("", note) for note in self.notes
+            ("", note) for note in (*self.notes, *excluded)
         ]
 
     def __repr__(self) -> str:
@@ -194,7 +217,11 @@ class AlignmentReport:
         ]
         details = self.details()
         more = rows(("source", "in particular"), details) if details else ""
-        return card(f"Alignment · {self.study}", rows(header, body), more, subtitle=f"{self.units} {self.unit}s")
+        flow = ""
+        if self.exclusions:
+            steps = self.consort()
+            flow = rows(("step", "left", "excluded"), steps[["step", "n", "excluded"]].itertuples(index=False))
+        return card(f"Alignment · {self.study}", rows(header, body), flow, more, subtitle=f"{self.units} {self.unit}s")
 
 
 def _sentences(part: AssayAlignment, unit: str) -> list[str]:

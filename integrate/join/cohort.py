@@ -211,6 +211,29 @@ class Cohort:
         chosen = self.missing_reason[list(assays) if assays else list(self.assays)]
         return self.obs.index[(chosen == "").all(axis=1).to_numpy()]
 
+    def exclude(self, log: pd.DataFrame) -> Cohort:
+        """Return the cohort without some units, with each exclusion and its reason in the report.
+
+        Parameters
+        ----------
+        log
+            The exclusion log: a column ``reason``, and the ids as a column named as the unit's id or as a parent's
+            (``subject_id`` takes every specimen of that subject out). Reasons count in the order of the log; who is
+            named under two is excluded by the first.
+
+        Returns
+        -------
+        A cohort of the other units. ``report.consort()`` counts the steps; what the link matched stays as it was.
+
+        Raises
+        ------
+        ParameterError
+            If the log has no reason or no id column, a row lacks one, or an id is not in the cohort.
+        """
+        from integrate.join.exclude import exclude_units
+
+        return exclude_units(self, log)
+
     def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the cohort as a folder of Parquet and h5ad files; the folder appears whole or not at all.
 

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dask.array as da
+import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pydicom
 import pytest
+import shapely
+import spatialdata as sd
+import tifffile
+import yaml
 from spatialdata.transformations import get_transformation
 
 import integrate as ig
-from integrate.align.place import load_subject, place_image
-from integrate.errors import ParameterError
+from integrate.align.place import load_region, load_subject, place_image
+from integrate.errors import DataError, ParameterError
 from integrate.model.image import make_image
+from integrate.model.study import Study
 
 
 def lazy_image(pixel_size_um: tuple[float, float] | None) -> object:
@@ -53,3 +61,117 @@ def test_notes_survive_writing(test_data: Callable[[str], Path], tmp_path: Path)
     again = sd.read_zarr(tmp_path / "subject.zarr")
     assert again.attrs["integrate"]["mibi_2206"]["pixel_size_um"] is None
     assert again.attrs["integrate"]["mibi_2206"]["ids"]["subject_id"] == "1116"
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    folder = ig.simulate_study(
+        tmp_path_factory.mktemp("simulated") / "study", subjects=2, seed=7, section_um=200, quiet=True
+    )
+    return ig.open_study(ig.open_catalog("demo", data_root=str(folder))), folder
+
+
+@pytest.fixture(scope="module")
+def space(simulated: tuple[Study, Path]) -> sd.SpatialData:
+    return load_subject(simulated[0], "SIM-001")
+
+
+HE, SPOTS, CT = "he_SIM-001-S1-HE", "visium_SIM-001-S1-VIS_spots", "ct_SIM-001-CT"
+
+
+def test_a_subject_has_every_kind_of_element(space: sd.SpatialData) -> None:
+    assert {HE, CT, "fluorescence_SIM-001-S1-IF", "visium_SIM-001-S1-VIS_hires_image"} <= set(space.images)
+    assert set(space.shapes) == {SPOTS, "outlines_SIM-001-S1-HE"}
+    assert list(space.tables) == ["visium_SIM-001-S1-VIS_table"]
+    assert space.attrs["integrate_left_out"] == []
+    assert set(space.attrs["integrate"]) == {name for _, name, _ in space.gen_elements()}
+    assert all("array" in type(image.data).__module__ for image in space.images.values())  # Dask: nothing is read
+
+
+def test_spots_lie_where_space_ranger_says_in_the_micrometres_of_the_slide(
+    simulated: tuple[Study, Path], space: sd.SpatialData
+) -> None:
+    positions = pd.read_csv(simulated[1] / "visium/sim001_s1/outs/spatial/tissue_positions.csv").set_index("barcode")
+    table = next(iter(space.tables.values()))
+    spots = sd.transform(space[SPOTS], to_coordinate_system=HE)
+    barcodes = table.obs_names[pd.Index(table.obs["instance_id"]).get_indexer(spots.index)]
+    own = positions.loc[[name.split("/")[-1] for name in barcodes], ["pxl_col_in_fullres", "pxl_row_in_fullres"]]
+    np.testing.assert_allclose(shapely.get_coordinates(spots.geometry), own.to_numpy() * 0.5, atol=1e-9)
+
+
+def test_the_small_picture_of_visium_covers_the_slide(space: sd.SpatialData) -> None:
+    slide, small = (
+        sd.get_extent(space[name], coordinate_system=HE) for name in (HE, "visium_SIM-001-S1-VIS_hires_image")
+    )
+    for axis in ("x", "y"):
+        np.testing.assert_allclose(small[axis], slide[axis], atol=2.0)  # one pixel of the small picture
+
+
+def test_outlines_lie_on_the_slide_they_were_drawn_on(simulated: tuple[Study, Path], space: sd.SpatialData) -> None:
+    drawn = gpd.read_file(simulated[1] / "pathology/sim001_s1_tumour.geojson")
+    placed = sd.transform(space["outlines_SIM-001-S1-HE"], to_coordinate_system=HE)
+    assert len(placed) == len(drawn)
+    np.testing.assert_allclose(placed.area, drawn.set_crs(None, allow_override=True).area * 0.25, rtol=1e-9)
+
+
+def test_the_first_voxel_lies_where_dicom_says(simulated: tuple[Study, Path], space: sd.SpatialData) -> None:
+    slices = [pydicom.dcmread(file) for file in sorted((simulated[1] / "ct/0001").iterdir())]
+    first = min(slices, key=lambda one: float(one.ImagePositionPatient[2]))
+    affine = get_transformation(space[CT], f"{CT}_lps_mm").to_affine_matrix(("x", "y", "z"), ("x", "y", "z"))
+    np.testing.assert_allclose((affine @ [0.5, 0.5, 0.5, 1])[:3], [float(v) for v in first.ImagePositionPatient])
+
+
+def test_tables_annotate_the_elements_that_are_there_and_all_survives_writing(
+    space: sd.SpatialData, tmp_path: Path
+) -> None:
+    space.write(tmp_path / "subject.zarr")
+    again = sd.read_zarr(tmp_path / "subject.zarr")
+    (table,) = again.tables.values()
+    assert set(table.obs[table.uns["spatialdata_attrs"]["region_key"]]) == {SPOTS}
+    assert set(table.obs["instance_id"]) <= set(again[SPOTS].index)
+    matched = sd.match_table_to_element(again, SPOTS, "visium_SIM-001-S1-VIS_table")
+    assert matched.n_obs == len(again[SPOTS]) == table.n_obs
+    assert again.attrs["integrate"][SPOTS]["ids"]["subject_id"] == "SIM-001"
+    assert sorted(again.coordinate_systems) == sorted(space.coordinate_systems)
+
+
+def test_a_region_or_acquisition_is_loaded_alone(simulated: tuple[Study, Path]) -> None:
+    alone = load_region(simulated[0], "SIM-001-S1-HE")
+    assert {name for _, name, _ in alone.gen_elements()} == {HE, "outlines_SIM-001-S1-HE"}
+    with pytest.raises(ParameterError, match="no acquisition_id 'SIM-001-S1-H'; closest: 'SIM-001-S1-HE'"):
+        load_region(simulated[0], "SIM-001-S1-H", datasets=["he"])
+
+
+def test_label_images_are_labels_and_slices_of_one_scan_stay_apart(tmp_path: Path) -> None:
+    for number in (1, 2):
+        tifffile.imwrite(tmp_path / f"s{number}.tif", np.full((4, 6), number, dtype=np.uint8))
+    options = {
+        "cls": "intake.readers.user_parameters:OptionsUserParameter",
+        "dtype": "str",
+        "default": "s1",
+        "options": ["s1", "s2"],
+    }
+    ids = {"subject_id": "P1", "acquisition_id": "P1-MR", "region_id": r"P1-MR-\1"}
+    masks = {
+        "reader": "Labels",
+        "user_parameters": {"slice": options},
+        "kwargs": {"url": "{CATALOG_DIR}/{slice}.tif", "ids": {"slice": "{slice}"}, "pixel_size_um": [0.5, 0.25]},
+        "metadata": {"description": "masks", "modality": "SEG", "level": "region"},
+    }
+    study = {"identifiers": {"slice": {"pattern": r"s(\d)", "ids": ids}}}
+    metadata = {"name": "m", "description": "masks", "licence": "CC0-1.0", "study": study}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"version": 2, "metadata": metadata, "entries": {"masks": masks}}))
+    opened = ig.open_study(ig.open_catalog(tmp_path / "m.yaml"))
+    space = load_subject(opened, "P1")
+    assert sorted(space.labels) == ["masks_P1-MR-1", "masks_P1-MR-2"]
+    assert sd.get_extent(space["masks_P1-MR-2"], coordinate_system="masks_P1-MR-2") == {
+        "x": (0.0, 1.5),
+        "y": (0.0, 2.0),
+    }
+    assert list(load_region(opened, "P1-MR-2").labels) == ["masks_P1-MR-2"]
+    assert int(space["masks_P1-MR-2"].max()) == 2
+
+
+def test_a_subject_without_elements_is_said(simulated: tuple[Study, Path]) -> None:
+    with pytest.raises(DataError, match=r"subject_id 'SIM-001' has no image, outline or table in \['rna'\]"):
+        load_subject(simulated[0], "SIM-001", datasets=["rna"])
