@@ -32,6 +32,8 @@ READERS: dict[str, str] = {
     "Slide": "integrate.readers.slide:Slide",
     "Table": "integrate.readers.table:Table",
     "Tiff": "integrate.readers.plain_tiff:Tiff",
+    "TenXH5": "integrate.readers.tenx:TenXH5",
+    "TenXMatrix": "integrate.readers.tenx:TenXMatrix",
     "TimeLapse": "integrate.readers.file_series:TimeLapse",
     "Visium": "integrate.readers.visium:Visium",
     "Volume": "integrate.readers.volume:Volume",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import spatialdata as sd
 
-__all__ = ["Visium", "lazy_picture"]
+__all__ = ["Visium", "lazy_picture", "read_h5", "read_mtx"]
 
 MATRIX = "filtered_feature_bc_matrix"
 #: Spot table of Space Ranger 2 and later (with a header), and of Space Ranger 1 (without).
@@ -138,7 +138,7 @@ def _read_counts(outs: Path) -> tuple[ad.AnnData, str]:
     file, folder = outs / f"{MATRIX}.h5", outs / MATRIX
     if not file.exists() and not folder.is_dir():
         raise SourceNotFoundError(f"no {MATRIX}.h5 and no {MATRIX} folder in {outs.name!r}; they hold the counts")
-    matrix, barcodes, features, software = _read_h5(file) if file.exists() else _read_mtx(folder)
+    matrix, barcodes, features, software = read_h5(file) if file.exists() else read_mtx(folder)
     if matrix.shape != (len(barcodes), len(features)):
         raise DataError(f"the matrix has shape {matrix.shape} for {len(barcodes)} spots and {len(features)} features")
     repeated = pd.Index(barcodes)[pd.Index(barcodes).duplicated()]
@@ -148,7 +148,8 @@ def _read_counts(outs: Path) -> tuple[ad.AnnData, str]:
     return ad.AnnData(matrix.astype("float32"), obs=pd.DataFrame(index=barcodes), var=features), software
 
 
-def _read_h5(file: Path) -> tuple[Any, list[str], pd.DataFrame, str]:
+def read_h5(file: Path) -> tuple[Any, list[str], pd.DataFrame, str]:
+    """Return counts (barcodes × features), barcodes, features and software of a 10x HDF5 matrix."""
     import h5py
     import pandas as pd
     from scipy.sparse import csr_matrix
@@ -171,7 +172,8 @@ def _read_h5(file: Path) -> tuple[Any, list[str], pd.DataFrame, str]:
         ) from error
 
 
-def _read_mtx(folder: Path) -> tuple[Any, list[str], pd.DataFrame, str]:
+def read_mtx(folder: Path) -> tuple[Any, list[str], pd.DataFrame, str]:
+    """Return counts (barcodes × features), barcodes, features and ``""`` of a 10x matrix folder."""
     import gzip
     import zlib
 
