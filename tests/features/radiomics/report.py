@@ -14,7 +14,8 @@ Written by `tests/features/radiomics/test_phantoms.py`, which fails when a numbe
 `INTEGRATE_WRITE_DOCS=1` writes it anew. The values agreed by the Image Biomarker Standardisation Initiative
 (Zwanenburg et al., Radiology 2020) are printed with three digits; a value is met when it lies within the consensus
 tolerance of what the printed value may have been rounded from. Not measured, as they have no consensus: minimum
-oriented bounding box, minimum volume enclosing ellipsoid. No consensus exists for the area under the intensity-volume histogram.
+oriented bounding box, minimum volume enclosing ellipsoid. Measured without one: the area under the intensity-volume
+histogram.
 
 """
 
