@@ -137,7 +137,7 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     if circles:
         low, high = xy - radii[:, None] * reach, xy + radii[:, None] * reach
     else:
-        low, high = np.split(shapely.bounds(shapely.transform(geometry, lambda p: _moved(p, to_pixels))), 2, axis=1)
+        low, high = np.split(shapely.bounds(shapely.set_coordinates(geometry.copy(), xy)), 2, axis=1)
     limit = np.array([shape[1], shape[0]], np.float64)
     partly = ~((low >= 0) & (high <= limit)).all(axis=1)
     covered = np.ones(len(geometry))
@@ -160,7 +160,11 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
 
 
 def _moved(points: np.ndarray[Any, Any], matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return points @ matrix[:2, :2].T + matrix[:2, 2]
+    """Return points through an affine; not with @, whose rounding may differ between equal points."""
+    import numpy as np
+
+    x, y = points.T
+    return np.stack([x * row[0] + y * row[1] + row[2] for row in matrix[:2]], axis=1)
 
 
 def check_names(frame: gpd.GeoDataFrame) -> np.ndarray[Any, Any]:

@@ -231,7 +231,7 @@ def _count(packed: _Packed, matrix: np.ndarray[Any, Any], by: str | None, part: 
     numbers = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") for name in names]
     mixed = kernels.hash_points(x.view(np.uint64), y.view(np.uint64), np.array(numbers, np.uint64), code)
     if not np.array_equal(matrix, np.eye(3)):
-        x, y = matrix[:2, :2] @ np.stack([x, y]) + matrix[:2, 2:]
+        x, y = (x * row[0] + y * row[1] + row[2] for row in matrix[:2])
     keys, nowhere, several = kernels.find_points(x, y, code, max(len(names), 1), packed.outlines, packed.grid)
     regions = len(packed.outlines[3])
     pointers, indices, data = kernels.count_pairs_of_keys(keys, regions, max(len(names), 1))
