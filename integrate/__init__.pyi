@@ -3,6 +3,12 @@ from . import errors as errors
 from .align.place import load_region as load_region
 from .align.place import load_subject as load_subject
 from .analyse.associate import associate as associate
+from .analyse.cox import cox as cox
+from .analyse.cox import cox_scan as cox_scan
+from .analyse.survival import at_risk as at_risk
+from .analyse.survival import kaplan_meier as kaplan_meier
+from .analyse.survival import logrank as logrank
+from .analyse.survival import median_survival as median_survival
 from .catalog.check import check_catalog as check_catalog
 from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
@@ -43,6 +49,7 @@ from .join.reduce import Quantile as Quantile
 from .join.reduce import Steps as Steps
 from .join.store import read_cohort as read_cohort
 from .model.assemble import open_study as open_study
+from .model.outcome import TimeToEvent as TimeToEvent
 from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
@@ -53,6 +60,7 @@ from .view.figures import plot_availability as plot_availability
 from .view.figures import plot_cells as plot_cells
 from .view.figures import plot_heatmap as plot_heatmap
 from .view.figures import plot_scatter as plot_scatter
+from .view.figures import plot_survival as plot_survival
 from .view.figures import plot_volcano as plot_volcano
 
 __version__: str

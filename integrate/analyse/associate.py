@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
 from integrate.analyse.pairs import EFFECTS, Groups, category_pairs, group_pairs, number_pairs
+from integrate.analyse.unit import check_choice, check_unit
 from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
-from integrate.errors import ParameterError, UnitError, closest, warn
-from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
+from integrate.errors import ParameterError
+from integrate.keys import ATTRS
 from integrate.model.provenance import record
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def associate(
               x        y              method  effect     p          groups
     protein/CD8 response mannwhitney (exact)    -1.0 0.667 no = 1, yes = 2
     """
-    subjects = _check_unit(cohort, unit)
-    _check_choice("method", method, ("auto", *EFFECTS))
-    _check_choice("alternative", alternative, ALTERNATIVES)
-    _check_choice("fdr", fdr, ADJUSTMENTS)
+    subjects = check_unit(cohort, unit)
+    check_choice("method", method, ("auto", *EFFECTS))
+    check_choice("alternative", alternative, ALTERNATIVES)
+    check_choice("fdr", fdr, ADJUSTMENTS)
     left, right = choose_variables(cohort, x), choose_variables(cohort, y)
     covariates = None if adjust is None else numeric_matrix(cohort, adjust)
     _check_kinds(left, right, method, adjusted=covariates is not None)
@@ -133,41 +134,6 @@ def associate(
     result = result[list(COLUMNS)]
     result.attrs[ATTRS] = settings
     return result
-
-
-def _check_unit(cohort: Cohort, unit: str) -> Any:
-    """Return the subject of each row as integers, after checking that a row is an independent unit."""
-    import numpy as np
-    import pandas as pd
-
-    order = list(LEVELS)
-    _check_choice("unit", unit, tuple(order))
-    key = LEVELS[unit]
-    if order.index(unit) > order.index(cohort.unit):
-        raise UnitError(f"the cohort's rows are {cohort.unit}s, coarser than {unit!r}; link with unit={unit!r}")
-    index = cohort.obs.index.to_series()
-    if unit != cohort.unit and key not in cohort.obs:
-        raise UnitError(f"the cohort's {cohort.unit}s do not say their {key}; link with unit={unit!r}")
-    owners = index if unit == cohort.unit else cohort.obs[key]
-    if unit != cohort.unit and owners.duplicated().any():
-        raise UnitError(
-            f"the cohort has {len(owners)} {cohort.unit}s of {owners.nunique()} {unit}s; counting them all as {unit}s "
-            f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or ask of {cohort.unit}s: "
-            f"unit={cohort.unit!r}"
-        )
-    subjects = cohort.obs.get(SUBJECT_ID, index)
-    if subjects.duplicated().any():
-        warn(
-            f"{len(subjects)} {unit}s of {subjects.nunique()} subjects count as independent: p-values are too small "
-            "where one subject's are alike. Link with unit='subject' to avoid it"
-        )
-    return np.asarray(pd.factorize(subjects)[0])
-
-
-def _check_choice(argument: str, given: str, options: Sequence[str]) -> None:
-    if given not in options:
-        error = UnitError if argument == "unit" else ParameterError
-        raise error(f"no {argument} {given!r}; {closest(given, options)}")
 
 
 def _check_kinds(left: Variables, right: Variables, method: str, *, adjusted: bool) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.associate import associate
+from integrate.analyse.cox import cox
 from integrate.keys import LEVELS, SUBJECT_ID
+from integrate.model.outcome import TimeToEvent
 from integrate.model.study import Study
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ __all__ = ["LATER", "recover_truth"]
 
 #: Planted, and not looked for yet.
 LATER: tuple[tuple[str, str], ...] = (
-    ("effect of immune density on survival", "survival analysis"),
     ("misalignment between slide and fluorescence", "registration"),
     ("tumour volume in CT", "radiomics"),
     ("agreement of the two annotators", "annotation"),
@@ -60,6 +61,7 @@ def recover_truth(folder: str | os.PathLike[str], study: Study, cohort: Cohort) 
         *_cells(truth, study, cohort),
         *_immune_density(truth, cohort),
         *_response(cohort),
+        *_survival(cohort),
         *_site(cohort),
         *((what, "in truth.json", "–", f"later: {how}") for what, how in LATER),
     ]
@@ -122,6 +124,15 @@ def _response(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
     told = f"rank-biserial {tested['effect']:.2f}, p = {tested['p']:.2g} (n = {tested['n_subjects']})"
     higher = bool(tested["effect"] > 0 and tested["p"] < 0.05)
     yield "effect on response", "more CD8+ in responders", told, _verdict(higher)
+
+
+def _survival(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
+    outcome = TimeToEvent.from_columns(cohort.obs, time="os_days", event="os_event", unit="d", origin="diagnosis")
+    tested = cox(cohort, outcome, "CD8_positive", unit="subject").iloc[0]
+    per_tenth = f"hazard × {2.718281828459045 ** (tested['effect'] / 10):.2f} for 10 points more CD8+"
+    told = f"{per_tenth}, p = {tested['p']:.2g} (n = {tested['n_subjects']}, {tested['n_events']} deaths)"
+    lower = bool(tested["effect"] < 0 and tested["p"] < 0.05)
+    yield "effect of immune density on survival", "lower hazard with more CD8+", told, _verdict(lower)
 
 
 def _site(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:

@@ -42,6 +42,13 @@ class TimeToEvent:
         If the unit is no unit of time, or no origin is named.
     DataError
         If times and events do not have the same index, or a time is negative.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> died = pd.Series([True, False], index=["P1", "P2"], dtype="boolean")
+    >>> TimeToEvent(pd.Series([10.0, 24.0], index=["P1", "P2"]), died, unit="mo", origin="diagnosis")
+    <TimeToEvent in months since diagnosis: 2 units, 1 events, 0 missing>
     """
 
     time: pd.Series[float]

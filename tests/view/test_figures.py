@@ -24,6 +24,7 @@ from integrate.view.figures import (
     plot_cells,
     plot_heatmap,
     plot_scatter,
+    plot_survival,
     plot_volcano,
 )
 
@@ -288,12 +289,44 @@ def test_a_dollar_in_a_name_is_a_dollar() -> None:
     assert r"$\cost$ $5" in _words(figure)
 
 
+def _curves() -> pd.DataFrame:
+    """Return curves of two groups, as `kaplan_meier` gives them."""
+    first = {"group": "low", "time": [0.0, 2, 5, 9], "n_at_risk": [4, 4, 3, 1], "n_events": [0, 1, 2, 1]}
+    first |= {"n_censored": 0, "survival": [1, 0.75, 0.25, 0]}
+    second = {"group": "high", "time": [0.0, 4, 10], "n_at_risk": [3, 3, 2], "n_events": [0, 1, 0]}
+    second |= {"n_censored": [0, 0, 2], "survival": [1, 2 / 3, 2 / 3]}
+    curves = pd.concat([pd.DataFrame(first), pd.DataFrame(second)], ignore_index=True)
+    curves = curves.assign(ci_low=curves["survival"] * 0.8, ci_high=1.0)
+    curves.attrs["integrate"] = {"by": "CD8", "time_unit": "mo", "origin": "diagnosis", "n_missing": 3}
+    return curves
+
+
+def test_survival_shows_curves_censoring_and_who_is_still_followed() -> None:
+    figure = plot_survival(_curves(), p=0.03, method="logrank")
+    words = _words(figure).replace("\n", " ")
+    for expected in (
+        "Survival by CD8", "logrank: p = 0.03; 3 not shown: no outcome or group", "months since diagnosis",
+        "still followed",
+    ):  # fmt: skip
+        assert expected in words
+    told = str(figure.get_label())
+    assert "low n = 4, 4 events, median 5 months; high n = 3, 1 events, median not reached" in told
+    table = [t.get_text() for t in figure.axes[0].texts]
+    assert table[table.index("low") - 6 : table.index("low")] == ["4", "4", "3", "1", "1", "0"]
+    assert table[table.index("high") - 6 : table.index("high")] == ["3", "3", "3", "2", "2", "2"]
+    steps = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert steps["low"] == [1, 0.75, 0.25, 0]
+    with pytest.raises(ParameterError, match="9 groups; more than 8 curves"):
+        plot_survival(pd.concat([_curves().iloc[:4].assign(group=str(i)) for i in range(9)]))
+
+
 MAKERS: dict[str, Callable[[], Figure]] = {
     "cells": lambda: plot_cells(_image(), _squares()),
     "availability": lambda: plot_availability(pd.DataFrame({"ct": [1, 0]})),
     "association": lambda: plot_association([1.0, 2, 3], ["a", "a", "b"]),
     "scatter": lambda: plot_scatter([1.0, 2, 3], [1.0, 3, 2]),
     "heatmap": lambda: plot_heatmap(pd.DataFrame(np.eye(4))),
+    "survival": lambda: plot_survival(_curves()),
     "volcano": lambda: plot_volcano(pd.DataFrame({"effect": [1.0], "q": [0.01]})),
 }
 

@@ -1,0 +1,294 @@
+"""The Cox model: by what factor a variable raises or lowers the hazard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from integrate.analyse.fdr import METHODS as ADJUSTMENTS
+from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.survival import follow_up, strata_codes
+from integrate.analyse.unit import check_choice
+from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
+from integrate.errors import ParameterError, some
+from integrate.keys import ATTRS
+from integrate.model.provenance import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from integrate.join.cohort import Cohort
+    from integrate.model.outcome import TimeToEvent
+
+__all__ = ["COLUMNS", "cox", "cox_scan"]
+
+COLUMNS: tuple[str, ...] = (
+    *("x", "method", "effect", "effect_name", "ci_low", "ci_high", "hr", "hr_low", "hr_high", "p", "q"),
+    *("n_obs", "n_events", "n_subjects", "n_missing", "family", "reason"),
+)
+#: What the effect is per: one of the variable's own units, or one standard deviation of its normal scores.
+TRANSFORMS: dict[str | None, str] = {None: "log hazard ratio", "rank": "log hazard ratio per SD of ranks"}
+Z_95 = 1.959963984540054
+
+
+def cox(
+    cohort: Cohort,
+    outcome: TimeToEvent,
+    x: str | Sequence[str],
+    *,
+    unit: str,
+    strata: str | Sequence[str] = (),
+) -> pd.DataFrame:
+    """Return one Cox model with all variables of x together, one row per term.
+
+    Parameters
+    ----------
+    cohort
+        What `link` returned.
+    outcome
+        Typed outcome, e.g. ``TimeToEvent.from_columns(cohort.obs, ...)``.
+    x
+        Variables, numbers as they are. A categorical one becomes a term per category, compared with its first.
+    unit
+        What one observation is; a subject may have one row only.
+    strata
+        Categorical variables; each group has a baseline hazard of its own.
+
+    Returns
+    -------
+    Columns ``x, method, effect`` (log hazard ratio)``, effect_name, ci_low, ci_high, hr, hr_low, hr_high, p, q, n_obs,
+    n_events, n_subjects, n_missing, family, reason``. Units lacking any variable are left out and counted. The terms
+    are parts of one model, so `q` repeats `p`.
+
+    Raises
+    ------
+    UnitError
+        If the cohort has more rows than units or subjects.
+    DataError
+        If the outcome does not belong to the cohort.
+    ParameterError
+        If a variable is constant, or terms are sums of others, or one alone tells who had the event: there is no model.
+
+    Notes
+    -----
+    Ties after Efron (1977); Newton's method with step halving; Wald limits and p-values, as R's ``coxph``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from integrate.datasets.toy import toy_study
+    >>> from integrate.join.link import link
+    >>> from integrate.model.outcome import TimeToEvent
+    >>> protein = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8": [40.0, 30.0, 200.0]})
+    >>> cohort = link(toy_study(), protein=protein, clinical="clinical", unit="subject")
+    >>> table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
+    >>> outcome = TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
+    >>> cox(cohort, outcome, "CD8", unit="subject")[["x", "hr", "n_obs", "n_events"]].round(2)
+                 x    hr  n_obs  n_events
+    0  protein/CD8  0.98      3         2
+    """
+    import numpy as np
+
+    from integrate.analyse.cox_kernels import FOUND, fit_cox
+
+    given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
+    variables = choose_variables(cohort, x)
+    names, matrix = _terms(variables)
+    used = given.known & (layers >= 0) & ~np.isnan(matrix).any(axis=1)
+    if not given.event[used].any():
+        raise ParameterError(f"no event among the {used.sum()} units that have an outcome and all of {some(names)}")
+    order = np.flatnonzero(used)[_risk_order(given.time[used], layers[used])]
+    centred = matrix[order] - matrix[order].mean(axis=0)
+    spread = centred.std(axis=0)
+    flat = [name for name, one in zip(names, spread, strict=True) if one == 0]
+    if flat:
+        raise ParameterError(f"constant among the {used.sum()} complete units: {some(flat)}; leave out")
+    beta, covariance = np.zeros(len(names)), np.zeros((len(names), len(names)))
+    ended = fit_cox(centred / spread, given.time[order], given.event[order], layers[order], beta, covariance)
+    if ended != FOUND:
+        raise ParameterError(f"no Cox model of {some(names)}: {_reasons()[ended]}")
+    effect, error = beta / spread, np.sqrt(np.diag(covariance)) / spread
+    n_obs, n_events = int(used.sum()), int(given.event[used].sum())
+    result = _table(names, effect, error, n_obs=n_obs, n_events=n_events, n_units=len(used), transform=None)
+    result["q"], result["family"] = result["p"], "one model"
+    return _told("cox", cohort, result, {"unit": unit, "x": x, "strata": strata})
+
+
+def cox_scan(
+    cohort: Cohort,
+    outcome: TimeToEvent,
+    x: str | Sequence[str],
+    *,
+    unit: str,
+    adjust: str | Sequence[str] = (),
+    strata: str | Sequence[str] = (),
+    transform: str | None = "rank",
+    fdr: str = "bh",
+    family: str | None = None,
+) -> pd.DataFrame:
+    """Return a Cox model for each of many features, one row per feature.
+
+    Parameters
+    ----------
+    cohort
+        What `link` returned.
+    outcome
+        Typed outcome.
+    x
+        Numeric variables: an assay (all its features), features or clinical variables.
+    unit
+        What one observation is; a subject may have one row only.
+    adjust
+        Variables that stand beside the feature in every model.
+    strata
+        Categorical variables; each group has a baseline hazard of its own.
+    transform
+        ``"rank"``: the feature becomes normal scores of its ranks, so that a few extreme values do not make the result;
+        the effect is per standard deviation. ``None``: as it is, the effect is per unit of the feature.
+    fdr, family
+        How p-values become q-values, and the family's name; ``None`` names it after x. The family is this call.
+
+    Returns
+    -------
+    Columns as `cox`. Units lacking the outcome, a covariate or the feature are left out, per feature, and counted in
+    `n_missing`. Where the effect is NaN, `reason` says why.
+
+    Raises
+    ------
+    UnitError, DataError
+        As `cox`.
+    ParameterError
+        If a variable of x is categorical, or a choice is not known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from integrate.datasets.toy import toy_study
+    >>> from integrate.join.link import link
+    >>> from integrate.model.outcome import TimeToEvent
+    >>> rna = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8A": [4.0, 3.0, 9.0], "ACTB": [1.0, 1.0, 1.0]})
+    >>> cohort = link(toy_study(), rna=rna, clinical="clinical", unit="subject")
+    >>> table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
+    >>> outcome = TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
+    >>> cox_scan(cohort, outcome, "rna", unit="subject")[["x", "hr", "n_events", "reason"]].round(2)
+               x    hr  n_events    reason
+    0   rna/CD8A  0.46         2
+    1   rna/ACTB   NaN         2  constant
+    """
+    import numpy as np
+
+    from integrate.analyse.cox_kernels import scan_cox
+
+    check_choice("fdr", fdr, ADJUSTMENTS)
+    if transform not in TRANSFORMS:
+        raise ParameterError(f"no transform {transform!r}; use 'rank' or None")
+    given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
+    variables = choose_variables(cohort, x)
+    if variables.categories:
+        names = [variables.names[place] for place in variables.categories]
+        raise ParameterError(f"a scan takes numbers, and these are categorical: {some(names)}; use cox or logrank")
+    covariates = numeric_matrix(cohort, adjust) if adjust else np.empty((len(layers), 0))
+    used = np.flatnonzero(given.known & (layers >= 0) & ~np.isnan(covariates).any(axis=1))
+    rows = used[_risk_order(given.time[used], layers[used])]
+    features = _transformed(variables.values[rows], transform)
+    known = ~np.isnan(features)
+    n_events = (known & given.event[rows][:, None]).sum(axis=0)
+    reason = _told_beforehand(features, n_events)
+    asked = np.flatnonzero(reason == "")
+    effect, error = np.full((2, len(reason)), np.nan)
+    block = np.ascontiguousarray(features[:, asked].T)
+    found, ended = scan_cox(block, covariates[rows], given.time[rows], given.event[rows], layers[rows])
+    effect[asked], error[asked] = found.T
+    reason[asked] = [_reasons()[code] for code in ended]
+    result = _table(
+        variables.names, effect, error, n_obs=known.sum(axis=0), n_events=n_events, n_units=len(layers),
+        transform=transform,
+    )  # fmt: skip
+    result["reason"], result["q"] = reason, adjust_p_values(result["p"].to_numpy(dtype=float), method=fdr)
+    result["family"] = family or (x if isinstance(x, str) else some(x))
+    settings = {"unit": unit, "x": x, "adjust": adjust, "strata": strata, "transform": transform, "fdr": fdr}
+    return _told("cox_scan", cohort, result, settings)
+
+
+def _reasons() -> dict[int, str]:
+    from integrate.analyse.cox_kernels import COLLINEAR, FOUND, UNBOUNDED
+
+    return {
+        FOUND: "",
+        COLLINEAR: "it follows from the other terms, or does not vary among those at risk",
+        UNBOUNDED: "no finite estimate: a term alone tells who had the event",
+    }
+
+
+def _terms(variables: Variables) -> tuple[list[str], Any]:
+    """Return the terms of a model and their values, (units, terms), NaN where missing."""
+    import numpy as np
+
+    names: list[str] = []
+    blocks: list[Any] = []
+    numbers = dict(zip(variables.numeric, variables.values.T, strict=True))
+    for place, name in enumerate(variables.names):
+        if place in numbers:
+            names.append(name)
+            blocks.append(numbers[place])
+            continue
+        column = variables.categories[place].cat.remove_unused_categories()
+        missing = column.isna().to_numpy()
+        for category in column.cat.categories[1:]:
+            names.append(f"{name}[{category}]")
+            blocks.append(np.where(missing, np.nan, (column == category).to_numpy(dtype=float, na_value=np.nan)))
+    if not names:
+        raise ParameterError(f"{some(variables.names)} has one category only")
+    return names, np.column_stack(blocks)
+
+
+def _risk_order(time: Any, layers: Any) -> Any:
+    """Return the order by stratum, then from the longest time to the shortest."""
+    import numpy as np
+
+    return np.lexsort((-time, layers))
+
+
+def _transformed(values: Any, transform: str | None) -> Any:
+    """Return the features, or Blom's normal scores of their ranks; NaN stays."""
+    import numpy as np
+    from scipy import stats
+
+    if transform is None or not values.size:
+        return values
+    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
+    return stats.norm.ppf((ranks - 0.375) / ((~np.isnan(values)).sum(axis=0) + 0.25))
+
+
+def _told_beforehand(features: Any, n_events: Any) -> Any:
+    """Return why a feature has no model, or ``""``."""
+    import numpy as np
+
+    known = ~np.isnan(features)
+    low, high = np.where(known, features, np.inf), np.where(known, features, -np.inf)
+    constant = low.min(axis=0, initial=np.inf) >= high.max(axis=0, initial=-np.inf)
+    return np.select([n_events == 0, constant], ["no event among complete units", "constant"], "").astype(object)
+
+
+def _table(
+    names: list[str], effect: Any, error: Any, *, n_obs: Any, n_events: Any, n_units: int, transform: str | None
+) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+    from scipy import stats
+
+    low, high = effect - Z_95 * error, effect + Z_95 * error
+    with np.errstate(over="ignore"):
+        ratios = {"hr": np.exp(effect), "hr_low": np.exp(low), "hr_high": np.exp(high)}
+    columns = {"x": names, "method": "cox (Efron)", "effect": effect, "effect_name": TRANSFORMS[transform]}
+    columns |= {"ci_low": low, "ci_high": high, **ratios, "p": 2 * stats.norm.sf(np.abs(effect / error))}
+    columns |= {"n_obs": n_obs, "n_events": n_events, "n_subjects": n_obs, "n_missing": n_units - n_obs, "reason": ""}
+    return pd.DataFrame(columns)
+
+
+def _told(step: str, cohort: Cohort, result: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
+    """Record the step, and return the table with its settings."""
+    record(step, study=cohort.name, tests=len(result), **settings)
+    result = result[list(COLUMNS)]
+    result.attrs[ATTRS] = settings
+    return result

@@ -1,0 +1,50 @@
+"""The unit of an analysis: what one observation is, checked against what the rows of a cohort are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from integrate.errors import ParameterError, UnitError, closest, warn
+from integrate.keys import LEVELS, SUBJECT_ID
+
+if TYPE_CHECKING:
+    from integrate.join.cohort import Cohort
+
+__all__ = ["check_choice", "check_unit"]
+
+
+def check_unit(cohort: Cohort, unit: str) -> Any:
+    """Return the subject of each row as integers, after checking that a row is an independent unit."""
+    import numpy as np
+    import pandas as pd
+
+    order = list(LEVELS)
+    check_choice("unit", unit, tuple(order))
+    key = LEVELS[unit]
+    if order.index(unit) > order.index(cohort.unit):
+        raise UnitError(f"the cohort's rows are {cohort.unit}s, coarser than {unit!r}; link with unit={unit!r}")
+    index = cohort.obs.index.to_series()
+    if unit != cohort.unit and key not in cohort.obs:
+        raise UnitError(f"the cohort's {cohort.unit}s do not say their {key}; link with unit={unit!r}")
+    owners = index if unit == cohort.unit else cohort.obs[key]
+    if unit != cohort.unit and owners.duplicated().any():
+        raise UnitError(
+            f"the cohort has {len(owners)} {cohort.unit}s of {owners.nunique()} {unit}s; counting them all as {unit}s "
+            f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or ask of {cohort.unit}s: "
+            f"unit={cohort.unit!r}"
+        )
+    subjects = cohort.obs.get(SUBJECT_ID, index)
+    if subjects.duplicated().any():
+        warn(
+            f"{len(subjects)} {unit}s of {subjects.nunique()} subjects count as independent: p-values are too small "
+            "where one subject's are alike. Link with unit='subject' to avoid it"
+        )
+    return np.asarray(pd.factorize(subjects)[0])
+
+
+def check_choice(argument: str, given: str, options: Sequence[str]) -> None:
+    """Raise when an argument is none of its options; the closest is named."""
+    if given not in options:
+        error = UnitError if argument == "unit" else ParameterError
+        raise error(f"no {argument} {given!r}; {closest(given, options)}")
