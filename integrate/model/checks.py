@@ -54,6 +54,8 @@ def _unknown_subjects(study: Study) -> Iterator[Finding]:
 def _unread_ids(study: Study) -> Iterator[Finding]:
     """Suggest how ids that no rule reads may be meant."""
     unread = study.identifiers[study.identifiers["entity_id"].isna()]
+    if unread.empty:
+        return
     for (name, column), rows in unread.groupby(["source", "entity"], sort=False):
         known = study.subjects.index if column == SUBJECT_ID else study.sample_map[column].dropna().unique()
         for suggestion in suggest_ids(rows["source_id"], known, column=str(column)):
