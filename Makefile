@@ -34,11 +34,11 @@ env: .venv/.stamp ## create or refresh .venv
 	fi; \
 	if [ -n "$(UV)" ]; then \
 	  [ -x $(BIN)/python ] || "$(UV)" venv --python "$$found" .venv; \
-	  "$(UV)" pip install --python $(BIN)/python -c constraints.txt -e '.[test]' \
+	  "$(UV)" pip install --python $(BIN)/python -c constraints.txt -e '.[test,reference]' \
 	    || { echo "uv could not install; with pip instead: make env UV=" >&2; exit 1; }; \
 	else \
 	  $(BIN)/python -m pip --version >/dev/null 2>&1 || "$$found" -m venv .venv; \
-	  $(BIN)/python -m pip install -c constraints.txt -e '.[test]'; \
+	  $(BIN)/python -m pip install -c constraints.txt -e '.[test,reference]'; \
 	fi; \
 	touch $@
 

@@ -83,7 +83,7 @@ def test_conda_asks_for_the_same_python_and_leaves_the_packages_to_pip(
     assert environment["name"] == project["name"]
     assert environment["channels"] == ["conda-forge"]
     assert conda == [f"python {project['requires-python']}", "pip"]
-    assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
+    assert pip == {"pip": ["-c constraints.txt", "-e .[test,reference]"]}
 
 
 def test_tools_check_against_the_lowest_supported_python(repository: Path, project: dict[str, Any]) -> None:
