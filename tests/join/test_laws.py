@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from integrate.join.link import link
 from integrate.keys import LEVELS
+from integrate.model.identity import IDENTIFIER_COLUMNS
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Study
 
 SUBJECTS = [f"Pt{i:02d}" for i in range(5)]
@@ -23,7 +24,7 @@ def build_study(acquisitions: list[tuple[str, str]]) -> Study:
         name="law",
         subjects=pd.DataFrame(index=pd.Index(SUBJECTS, name="subject_id", dtype=object)),
         sample_map=pd.DataFrame(rows, columns=list(SAMPLE_MAP_COLUMNS), dtype=object),
-        identifiers=pd.DataFrame(columns=["source_id", "entity", "entity_id"]),
+        identifiers=pd.DataFrame(columns=list(IDENTIFIER_COLUMNS)),
         tables={},
         datasets={},
     )
