@@ -79,6 +79,8 @@ def partial_likelihood(
             for rank in range(deaths):
                 share = rank / deaths
                 denominator = s0 - share * d0
+                if not denominator > 0:  # a step so long that a whole risk set vanished beside one unit
+                    return -np.inf
                 total -= np.log(denominator)
                 for a in range(k):
                     mean[a] = (s1[a] - share * d1[a]) / denominator

@@ -165,6 +165,22 @@ def test_a_heavy_tail_does_not_send_the_estimate_astray(make_cohort: MakeCohort)
     assert found["effect"] * tail.std() == pytest.approx(grid[int(np.argmax(values))], abs=0.05)
 
 
+def test_a_step_too_long_for_floats_is_taken_back(make_cohort: MakeCohort) -> None:
+    rng = np.random.default_rng(2)
+    tails = np.exp(rng.normal(0, 4, (60, 150)))
+    obs = {"time": rng.exponential(size=150), "event": rng.random(150) < 0.4}
+    cohort = make_cohort(rna={f"g{i}": tail for i, tail in enumerate(tails)}, obs=obs)
+    scan = cox_scan(cohort, outcome_of(cohort), "rna", unit="subject", transform=None)
+    assert ((scan["reason"] == "") == scan["effect"].notna()).all()
+    assert scan["effect"].notna().sum() > 30
+    strata = np.zeros(150)
+    for row in scan[scan["reason"] == ""].head(8).itertuples():
+        x = tails[row.Index][:, None] / tails[row.Index].std()
+        at = row.effect * tails[row.Index].std()
+        near = [likelihood(np.array([at + d]), x, obs["time"], obs["event"], strata) for d in (-0.01, 0, 0.01)]
+        assert max(near) == near[1]
+
+
 def test_what_has_no_estimate_says_why(make_cohort: MakeCohort) -> None:
     rng = np.random.default_rng(0)
     event = np.arange(40) % 2 == 0
