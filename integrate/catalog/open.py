@@ -92,7 +92,7 @@ def shipped_catalogs() -> dict[str, Path]:
     Examples
     --------
     >>> sorted(shipped_catalogs())
-    ['dcis', 'demo']
+    ['dcis', 'demo', 'examples', 'lgg', 'miniacc']
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "catalogs", package.parent / "catalogs"):  # a wheel; a checkout
