@@ -77,7 +77,9 @@ def _identities(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str,
     people = study.identifiers[study.identifiers["entity"] == SUBJECT_ID].drop_duplicates("source_id")
     right = sum(spelled.get(s) == e for s, e in zip(people["source_id"], people["entity_id"], strict=True))
     planted = f"{len(truth['subjects'])} subjects in 4 spellings"
-    yield "identities", planted, f"{right} of {len(people)} spellings right", _verdict(right == len(people))
+    everybody = set(people["entity_id"]) == set(truth["subjects"])
+    told = f"{right} of {len(people)} spellings right"
+    yield "identities", planted, told, _verdict(everybody and right == len(people))
 
 
 def _missing(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:

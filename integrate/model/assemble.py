@@ -130,14 +130,33 @@ class _Part:
         unnamed = rows.index.astype(str) if self.entry.keys else items
         sample_map["item"] = items
         sample_map["obs_id"] = ids[own].astype(str) if named_row else unnamed
-        day = rows[DAY] if DAY in rows else pd.Series(pd.NA, index=rows.index)
-        sample_map[DAY] = pd.to_numeric(day, errors="coerce").astype("Int64")
+        sample_map[DAY] = self._days(rows[DAY]) if DAY in rows else pd.Series(pd.NA, index=rows.index, dtype="Int64")
         sample_map[VISIT] = rows[VISIT].astype(object) if VISIT in rows else None
         if self.table is not None:
             extra = self.table.drop(columns=[c for c in ID_COLUMNS if c in self.table], errors="ignore")
             self.table = pd.concat([ids.dropna(axis=1, how="all"), extra], axis=1)
             self.table.attrs = extra.attrs
         return sample_map.reset_index(drop=True)[list(SAMPLE_MAP_COLUMNS)]
+
+    def _days(self, given: pd.Series[Any]) -> pd.Series[Any]:
+        """Return study days as whole numbers; what is no whole number is missing, and said."""
+        import pandas as pd
+
+        days = pd.to_numeric(given, errors="coerce").astype("float64")
+        whole = days.where(days % 1 == 0)
+        lost = given.notna() & whole.isna()
+        if lost.any():
+            told = named(given[lost].unique())
+            self.findings.append(
+                Finding(
+                    "warning",
+                    "unreadable day",
+                    self.name,
+                    f"{int(lost.sum())} days are not whole numbers: {told}; give days since the index event, not dates",
+                    listed(given[lost].unique()),
+                )
+            )
+        return whole.astype("Int64")
 
     def _note_unread(self, trace: pd.DataFrame, values: pd.Series[Any], namespace: str) -> None:
         unread = trace[trace["entity_id"].isna()]["source_id"]

@@ -114,6 +114,15 @@ def test_study_links_fields_to_people(catalog: Catalog) -> None:
     assert study.audit.ok
 
 
+def test_a_day_that_is_a_date_is_said_not_silently_missing(catalog: Catalog, folder: Path) -> None:
+    table = folder / "assets.csv"
+    table.write_text(table.read_text().replace("f1_p1,12", "f1_p1,2021-03-06"))
+    study = open_study(catalog)
+    assert study.rows("files")["day"].isna().all()
+    found = [finding for finding in study.audit.findings if finding.check == "unreadable day"]
+    assert [finding.ids for finding in found] == [("2021-03-06",)]
+
+
 def test_check_reports_a_missing_folder_once(catalog: Catalog, folder: Path) -> None:
     assert check_catalog(catalog, deep=True).ok
     (folder / "f1_p1").rename(folder / "gone")
