@@ -54,7 +54,12 @@ from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
 from .prepare.segment import segment_nuclei as segment_nuclei
+from .report.batch import run_batch as run_batch
+from .report.difference import Tolerance as Tolerance
+from .report.new import new_notebook as new_notebook
 from .report.run import run_report as run_report
+from .report.verify import diff_reports as diff_reports
+from .report.verify import verify_report as verify_report
 from .view.figures import plot_association as plot_association
 from .view.figures import plot_availability as plot_availability
 from .view.figures import plot_cells as plot_cells

@@ -134,7 +134,7 @@ class Reader(BaseReader):  # type: ignore[misc]
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
             raise
         self._check_pixel_size(opened)
-        record("load", **origin)
+        record("load", **origin, path=str(path.absolute()))
         return self._noted(opened, origin)
 
     def discover(self, **options: Any) -> Any:
@@ -152,7 +152,7 @@ class Reader(BaseReader):  # type: ignore[misc]
             If the bytes are not what the catalog promises.
         """
         path, origin = self._fetched()
-        record("load", **origin)
+        record("load", **origin, path=str(path.absolute()))
         return path
 
     def local_path(self) -> Path:
