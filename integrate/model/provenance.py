@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["hash_array", "hash_file", "hash_settings", "record", "recorded"]
+__all__ = ["hash_array", "hash_file", "hash_settings", "record", "record_load", "recorded", "settle_loads"]
 
 #: Names the file to which `record` appends; a report run sets it for its kernel.
 RECORD_VARIABLE = "INTEGRATE_RECORD"
 
 _events: list[dict[str, Any]] = []
+_unsettled: list[Callable[[], None]] = []
 
 
 def hash_settings(settings: object) -> str:
@@ -67,14 +69,56 @@ def hash_array(array: Any) -> str:
 def record(kind: str, **facts: Any) -> None:
     """Note one event (``"load"``, ``"measure"``, ``"link"`` …) of this session.
 
-    The event is kept in memory and, inside a report run, appended to the run's record file as one JSON line.
+    Any event but a load names a result, so `settle_loads` comes first. The event is kept in memory and, inside a report
+    run, appended to the run's record file as one JSON line.
     """
+    if kind != "load":
+        settle_loads()
+    _note(kind, facts)
+
+
+def record_load(origin: dict[str, Any], *, hash_source: Callable[[], str | None] | None = None) -> None:
+    """Note that a source was loaded, by what is noted of it on the object.
+
+    Parameters
+    ----------
+    origin
+        What the object says of its source; ``sha256`` is ``None`` while nobody has read all of it.
+    hash_source
+        Reads the source and returns its sha256. It is called when a result is made from what was loaded (any other
+        event), and the hash is then in `origin` and in the event. Inside a report run it is called at once.
+    """
+    if hash_source is not None and os.environ.get(RECORD_VARIABLE):
+        origin["sha256"], hash_source = hash_source(), None
+    event = _note("load", origin)
+    if hash_source is not None:
+        _unsettled.append(partial(_settle, event, origin, hash_source))
+
+
+def settle_loads() -> None:
+    """Name every source loaded so far by its true hash; each is read once, the first time a result needs it.
+
+    Raises
+    ------
+    DataError
+        If a source is not what it was when it was opened, or not what its catalog promises.
+    """
+    while _unsettled:
+        _unsettled.pop()()
+
+
+def _note(kind: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     event = {"kind": kind, **_plain(facts)}
     _events.append(event)
     target = os.environ.get(RECORD_VARIABLE)
     if target:
         with open(target, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(event, sort_keys=True) + "\n")
+    return event
+
+
+def _settle(event: dict[str, Any], origin: dict[str, Any], hash_source: Callable[[], str | None]) -> None:
+    origin["sha256"] = event["sha256"] = hash_source()
 
 
 def recorded(kind: str | None = None) -> list[dict[str, Any]]:
