@@ -138,6 +138,28 @@ def fmt(
         typer.echo(text, nl=False)
 
 
+@catalog_app.command("convert")
+@_told
+def convert(
+    source: Path,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The new file; default NAME.v2.yaml.")] = None,
+) -> None:
+    """Write the Intake 2 form of an Intake 1 catalog, running nothing in it. Exit status 1 when something is left out."""
+    from integrate.catalog.convert import convert_catalog
+    from integrate.catalog.write import write_text_whole
+
+    if not source.is_file():
+        raise SourceNotFoundError(f"no catalog at {str(source)!r}")
+    target = output or source.with_suffix(".v2.yaml")
+    if target.exists():
+        raise ParameterError(f"{str(target)!r} exists; give another file with --output")
+    converted = convert_catalog(source)
+    write_text_whole(target, converted.text)
+    typer.echo(f"{converted!r}\nwritten: {target}; `integrate catalog check {target}` says what it still lacks")
+    if converted.left:
+        raise typer.Exit(1)
+
+
 @catalog_app.command("from-idc")
 @_told
 def from_idc(
