@@ -144,7 +144,7 @@ def convert(
     source: Path,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The new file; default NAME.v2.yaml.")] = None,
 ) -> None:
-    """Write the Intake 2 form of an Intake 1 catalog, running nothing in it. Exit status 1 when something is left out."""
+    """Write the Intake 2 form of an Intake 1 catalog; nothing in it runs. Exit status 1 when something is left out."""
     from integrate.catalog.convert import convert_catalog
     from integrate.catalog.write import write_text_whole
 

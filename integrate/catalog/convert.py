@@ -69,7 +69,7 @@ class Conversion:
 
 
 def convert_catalog(path: Path) -> Conversion:
-    """Return the Intake 2 form of an Intake 1 catalog; no template, plugin or driver of it is ever run.
+    r"""Return the Intake 2 form of an Intake 1 catalog; no template, plugin or driver of it is ever run.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def convert_catalog(path: Path) -> Conversion:
     --------
     >>> old = tmp_path / "old.yaml"
     >>> source = "{driver: csv, args: {urlpath: '{{ CATALOG_DIR }}/people.csv'}}"
-    >>> _ = old.write_text("sources:\\n  people: " + source)
+    >>> _ = old.write_text("sources:\n  people: " + source)
     >>> convert_catalog(old).converted
     ['people']
     """
@@ -144,7 +144,7 @@ def _converted(source: Any, shared: Mapping[str, Any], notes: list[str], *, wher
     url = _location(location, {*parameters, *shared}, notes)
     reader = next((reader for endings, reader in ENDINGS if url.lower().endswith(endings)), None)
     if reader is None:
-        raise CatalogError(f"driver {source.get('driver')!r} with {url!r}: no reader of ours is known for this; name one")
+        raise CatalogError(f"driver {source.get('driver')!r} with {url!r}: no reader of ours is known for this")
     notes.append(f"driver {source.get('driver')!r} became {reader}, by the ending of its location")
     entry = {
         "reader": reader,
@@ -155,8 +155,9 @@ def _converted(source: Any, shared: Mapping[str, Any], notes: list[str], *, wher
             **_mapping(source.get("metadata"), "metadata"),
         },
     }
-    for field_name in set(source) - {"driver", "args", "parameters", "metadata", "description"}:
-        notes.append(f"{field_name!r} is left out")
+    others = [one for one in source if one not in ("driver", "args", "parameters", "metadata", "description")]
+    if others:
+        notes.append(f"{some(others)} of the source is left out")
     whole = {"version": 2, "user_parameters": dict(shared), "entries": {"it": entry}}
     check_safe(complete_document(whole, where=where), where=where)
     return entry
