@@ -133,8 +133,33 @@ def test_command_line_converts_once(folder: Path) -> None:
 
 
 WORDS = st.sampled_from(
-    "csv|x.csv|{{ CATALOG_DIR }}/a.csv|{{ p }}|{{ p }}.tif|allowed|type|default|int|str|p|args|urlpath|driver|"
-    "parameters|metadata|csv_kwargs|sep|storage_options|anon|cls|".split("|")
+    [
+        *(
+            "csv",
+            "x.csv",
+            "{{ CATALOG_DIR }}/a.csv",
+            "{{ p }}",
+            "{{ p }}.tif",
+            "allowed",
+            "type",
+            "default",
+            "int",
+            "str",
+        ),
+        *(
+            "p",
+            "args",
+            "urlpath",
+            "driver",
+            "parameters",
+            "metadata",
+            "csv_kwargs",
+            "sep",
+            "storage_options",
+            "anon",
+            "",
+        ),
+    ]
 )
 ANYTHING: Any = st.recursive(
     WORDS | st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=5),
