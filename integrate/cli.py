@@ -138,6 +138,27 @@ def fmt(
         typer.echo(text, nl=False)
 
 
+@catalog_app.command("export")
+@_told
+def export(
+    source: str,
+    to: Annotated[str, typer.Option(help="ro-crate or frictionless")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder that holds all the files.")] = None,
+    settings: Settings = None,
+    *,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Describe all a catalog holds in an RO-Crate or a Frictionless Data Package, beside the data."""
+    from integrate.catalog.export import export_catalog
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    done = export_catalog(catalog, to=to, folder=output, overwrite=overwrite)  # type: ignore[arg-type]  # checked there
+    typer.echo(f"written: {done.path} ({done.datasets} datasets, {done.files} files)")
+    for name, note in done.notes.items():
+        typer.echo(f"  {name}: {note}")
+
+
 @catalog_app.command("convert")
 @_told
 def convert(

@@ -178,6 +178,11 @@ class Entry:
         return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What the catalog tells the reader beside the location, as written."""
+        return {name: value for name, value in self._spec["kwargs"].items() if not is_url_key(name)}
+
+    @property
     def own_metadata(self) -> dict[str, Any]:
         """The entry's metadata without what it inherits."""
         return dict(self._spec["metadata"])
