@@ -9,6 +9,8 @@ from .analyse.cox import cox as cox
 from .analyse.cox import cox_scan as cox_scan
 from .analyse.harmonise import confounding as confounding
 from .analyse.harmonise import harmonise as harmonise
+from .analyse.reliability import icc as icc
+from .analyse.reliability import repeatability as repeatability
 from .analyse.survival import at_risk as at_risk
 from .analyse.survival import kaplan_meier as kaplan_meier
 from .analyse.survival import logrank as logrank
