@@ -9,6 +9,8 @@ from .analyse.cox import cox as cox
 from .analyse.cox import cox_scan as cox_scan
 from .analyse.harmonise import confounding as confounding
 from .analyse.harmonise import harmonise as harmonise
+from .analyse.mixed import mixed_model as mixed_model
+from .analyse.mixed import variance_partition as variance_partition
 from .analyse.reliability import icc as icc
 from .analyse.reliability import repeatability as repeatability
 from .analyse.survival import at_risk as at_risk

@@ -106,6 +106,26 @@ def _deviance(
 
 
 @nb.njit(nogil=True, cache=True)
+def _invert(matrix: Array) -> bool:
+    """Replace a small positive definite matrix by its inverse (Gauss–Jordan); false when it is not one."""
+    size = matrix.shape[0]
+    for pivot in range(size):
+        divisor = matrix[pivot, pivot]
+        if not divisor > 0:
+            return False
+        matrix[pivot, pivot] = 1.0
+        for column in range(size):
+            matrix[pivot, column] /= divisor
+        for row in range(size):
+            if row != pivot:
+                factor = matrix[row, pivot]
+                matrix[row, pivot] = 0.0
+                for column in range(size):
+                    matrix[row, column] -= factor * matrix[pivot, column]
+    return True
+
+
+@nb.njit(nogil=True, cache=True)
 def _ratio(logarithm: float) -> float:
     return 0.0 if logarithm <= LOWEST else float(np.exp(logarithm))
 
@@ -148,11 +168,29 @@ def _search_line(
 
 
 @nb.njit(nogil=True, cache=True)
-def _moved(ratios: Array, active: Array, shifts: Array) -> Array:
-    moved = ratios.copy()
+def _move(ratios: Array, active: Array, shifts: Array, moved: Array) -> None:
+    """Write the ratios times the exponentials of the shifts."""
+    moved[0], moved[1] = ratios[0], ratios[1]
     for place in range(len(active)):
         moved[active[place]] *= np.exp(shifts[place])
-    return moved
+
+
+@nb.njit(nogil=True, cache=True)
+def _shift(shifts: Array, a: int, b: int, corner: int) -> None:
+    """Write the shifts of one of four corners around a point; of two ends (corners 0 and 2) when a is b."""
+    for place in range(len(shifts)):
+        shifts[place] = 0.0
+    shifts[a] += STEP if corner < 2 else -STEP
+    if a != b:
+        shifts[b] += STEP if corner % 2 == 0 else -STEP
+
+
+@nb.njit(nogil=True, cache=True)
+def _bend(corners: Array, now: float, a: int, b: int) -> float:
+    """Return the second derivative by a and b from the values at the corners of `_shift`."""
+    if a == b:
+        return float((corners[0] - 2 * now + corners[2]) / STEP**2)
+    return float((corners[0] - corners[1] - corners[2] + corners[3]) / (4 * STEP**2))
 
 
 @nb.njit(nogil=True, cache=True)
@@ -161,37 +199,38 @@ def _polish(sums: Array, counts: Array, outer: Array, total: Array, n: int, rati
     active = np.flatnonzero(ratios > 0)
     size = len(active)
     gradient, curvature, shifts = np.zeros(size), np.zeros((size, size)), np.zeros(size)
+    corners, tried = np.zeros(4), np.zeros(2)
+    now = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     for _ in range(NEWTON_STEPS if size else 0):
-        now = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
         for a in range(size):
             for b in range(a + 1):
-                corners = np.zeros(4)
                 for corner in range(4):
-                    shifts[:] = 0.0
-                    shifts[a] += STEP if corner < 2 else -STEP
-                    if a != b:
-                        shifts[b] += STEP if corner % 2 == 0 else -STEP
-                    corners[corner] = _deviance(
-                        sums, counts, outer, total, n, _moved(ratios, active, shifts), 0.0, work
-                    )
+                    _shift(shifts, a, b, corner)
+                    _move(ratios, active, shifts, tried)
+                    corners[corner] = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
+                curvature[a, b] = curvature[b, a] = _bend(corners, now, a, b)
                 if a == b:
                     gradient[a] = (corners[0] - corners[2]) / (2 * STEP)
-                    curvature[a, a] = (corners[0] - 2 * now + corners[2]) / STEP**2
-                else:
-                    curvature[a, b] = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * STEP**2)
-                    curvature[b, a] = curvature[a, b]
-        if not np.linalg.det(curvature) > 0 or not curvature[0, 0] > 0:
+        if not _invert(curvature):
             return
-        step = -np.linalg.solve(curvature, gradient)
+        longest = 0.0
+        for a in range(size):
+            shifts[a] = 0.0
+            for b in range(size):
+                shifts[a] -= curvature[a, b] * gradient[b]
+            longest = max(longest, abs(shifts[a]))
         for _ in range(20):
-            tried = _moved(ratios, active, step)
-            if _deviance(sums, counts, outer, total, n, tried, 0.0, work) <= now:
+            _move(ratios, active, shifts, tried)
+            value = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
+            if value <= now:
                 break
-            step /= 2
-        else:
+            for a in range(size):
+                shifts[a] /= 2
+        if not value <= now:
             return
-        ratios[:] = tried
-        if np.abs(step).max() < 1e-7:
+        now = value
+        ratios[0], ratios[1] = tried[0], tried[1]
+        if longest < 1e-7:
             return
 
 
@@ -200,7 +239,7 @@ def _estimate(
     sums: Array, counts: Array, outer: Array, total: Array, n: int, levels: Array, ratios: Array, work: Array
 ) -> None:
     """Write the ratios of least deviance; `levels` are those that may differ from zero."""
-    ratios[:] = 0.0
+    ratios[0], ratios[1] = 0.0, 0.0
     for _ in range(ROUNDS if len(levels) > 1 else 1):
         for place in range(len(levels)):
             _search_line(sums, counts, outer, total, n, ratios, levels[place], work)
@@ -214,7 +253,8 @@ def _estimate(
         _polish(sums, counts, outer, total, n, tried, work)
         value = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
         if value < best + NOTHING:
-            best, ratios[:] = min(best, value), tried
+            best = min(best, value)
+            ratios[0], ratios[1] = tried[0], tried[1]
 
 
 @nb.njit(nogil=True, cache=True)
@@ -228,7 +268,10 @@ def _covariance(
         for b in range(a + 1):
             out[a, b] = work[a, b]
             out[b, a] = work[a, b]
-    out[:] = np.linalg.inv(out) * residual
+    _invert(out)
+    for a in range(fixed):
+        for b in range(fixed):
+            out[a, b] *= residual
 
 
 @nb.njit(nogil=True, cache=True)
@@ -243,40 +286,33 @@ def _freedom(
     """
     fixed = total.shape[0] - 1
     active = np.flatnonzero(ratios > 0)
-    size = len(active) + 1
-    variances, shifts = np.zeros(size), np.zeros(size)
-    gradient, curvature = np.zeros((size, fixed)), np.zeros((size, size))
+    last = len(active)
+    shifts, corners, tried = np.zeros(last + 1), np.zeros(4), np.zeros(2)
+    gradient, curvature = np.zeros((last + 1, fixed)), np.zeros((last + 1, last + 1))
     covariance = np.zeros((fixed, fixed))
-    corners, tried = np.zeros(4), np.zeros(2)
     now = _deviance(sums, counts, outer, total, n, ratios, residual, work)
-    variances[: size - 1] = ratios[active] * residual
-    variances[size - 1] = residual
-    for a in range(size):
+    for a in range(last + 1):
         for b in range(a + 1):
             for corner in range(4):
-                if a == b and corner % 2:
-                    continue
-                shifts[:] = 0.0
-                shifts[a] += STEP if corner < 2 else -STEP
-                if a != b:
-                    shifts[b] += STEP if corner % 2 == 0 else -STEP
-                moved = variances * np.exp(shifts)
-                tried[:] = 0.0
-                tried[active] = moved[: size - 1] / moved[size - 1]
-                corners[corner] = _deviance(sums, counts, outer, total, n, tried, moved[size - 1], work)
-                if a == b:
-                    _covariance(sums, counts, outer, total, tried, moved[size - 1], work, covariance)
-                    gradient[a] += np.diag(covariance) * (1.0 if corner == 0 else -1.0) / (2 * STEP)
-            if a == b:
-                curvature[a, a] = (corners[0] - 2 * now + corners[2]) / STEP**2
-            else:
-                curvature[a, b] = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * STEP**2)
-                curvature[b, a] = curvature[a, b]
-    of_variances = 2.0 * np.linalg.inv(curvature)
+                _shift(shifts, a, b, corner)
+                other = residual * np.exp(shifts[last])
+                for place in range(last):
+                    shifts[place] -= shifts[last]
+                _move(ratios, active, shifts, tried)
+                corners[corner] = _deviance(sums, counts, outer, total, n, tried, other, work)
+                if a == b and corner % 2 == 0:
+                    _covariance(sums, counts, outer, total, tried, other, work, covariance)
+                    for one in range(fixed):
+                        gradient[a, one] += covariance[one, one] * (1 - corner) / (2 * STEP)
+            curvature[a, b] = curvature[b, a] = _bend(corners, now, a, b)
+    found = _invert(curvature)
     _covariance(sums, counts, outer, total, ratios, residual, work, covariance)
-    for a in range(fixed):
-        spread = np.dot(gradient[:, a], np.dot(of_variances, gradient[:, a]))
-        out[a] = 2.0 * covariance[a, a] ** 2 / spread if spread > 0 else np.nan
+    for one in range(fixed):
+        spread = 0.0
+        for a in range(last + 1):
+            for b in range(last + 1):
+                spread += gradient[a, one] * 2 * curvature[a, b] * gradient[b, one]
+        out[one] = 2 * covariance[one, one] ** 2 / spread if found and spread > 0 else np.nan
 
 
 @nb.njit(nogil=True, cache=True)
@@ -293,8 +329,9 @@ def _collect(y: Array, x: Array, inner: Array, outer: Array, known: Array, total
         if place == 0 or inner[row] != inner[known[place - 1]]:
             group += 1
             owner[group] = outer[row]
-        values[:-1] = x[row]
-        values[-1] = y[row]
+        for a in range(columns - 1):
+            values[a] = x[row, a]
+        values[columns - 1] = y[row]
         counts[group] += 1
         for a in range(columns):
             sums[group, a] += values[a]
@@ -314,7 +351,9 @@ def _fit(
         return NO_FREEDOM
     total, work = np.zeros((fixed + 1, fixed + 1)), np.zeros((fixed + 1, fixed + 1))
     sums, counts, owner = _collect(y, x, inner, outer, known, total)
-    owners = 1 + (owner[1:] != owner[:-1]).sum()
+    owners = 1
+    for group in range(1, len(counts)):
+        owners += owner[group] != owner[group - 1]
     if owners < 2 or len(counts) == n or (nested and owners == len(counts)):
         return SINGLE
     work[:] = total
@@ -322,9 +361,8 @@ def _fit(
         return COLLINEAR
     if not work[fixed, fixed] > 1e-20 * n:
         return FLAT
-    levels = np.arange(2) if nested else np.zeros(1, np.int64)
     ratios, covariance = np.zeros(2), np.zeros((fixed, fixed))
-    _estimate(sums, counts, owner, total, n, levels, ratios, work)
+    _estimate(sums, counts, owner, total, n, np.arange(nested + 1), ratios, work)
     _deviance(sums, counts, owner, total, n, ratios, 0.0, work)
     residual = work[fixed, fixed] / (n - fixed)
     if not residual > 1e-20:
@@ -332,11 +370,42 @@ def _fit(
     _freedom(sums, counts, owner, total, n, ratios, residual, work, freedom)
     _covariance(sums, counts, owner, total, ratios, residual, work, covariance)
     _cross_products(sums, counts, owner, total, ratios, work)
-    beta[:] = np.dot(covariance / residual, work[fixed, :fixed])
-    error[:] = np.sqrt(np.diag(covariance))
-    variances[:2] = ratios * residual
-    variances[2] = residual
+    for a in range(fixed):
+        beta[a] = 0.0
+        error[a] = np.sqrt(covariance[a, a])
+        for b in range(fixed):
+            beta[a] += covariance[a, b] / residual * work[fixed, b]
+    variances[0], variances[1], variances[2] = ratios[0] * residual, ratios[1] * residual, residual
     return FOUND
+
+
+@nb.njit(nogil=True, cache=True)
+def _standardise(values: Array, known: Array, out: Array) -> float:
+    """Write values of mean 0 and standard deviation 1 over the known rows; return the standard deviation, 0 if none."""
+    mean = 0.0
+    for row in known:
+        mean += values[row] / len(known)
+    square = 0.0
+    for row in known:
+        square += (values[row] - mean) ** 2 / len(known)
+    spread = np.sqrt(square)
+    if not spread > 1e-14 * abs(mean):
+        spread = 0.0
+    for row in range(len(values)):
+        out[row] = (values[row] - mean) / (spread if spread > 0 else 1.0)
+    return float(spread)
+
+
+@nb.njit(nogil=True, cache=True)
+def _fixed_variance(x: Array, beta: Array, known: Array) -> float:
+    """Return the variance of the fixed part over the known rows, whose columns have mean 0."""
+    square = 0.0
+    for row in known:
+        part = 0.0
+        for column in range(1, len(beta)):
+            part += x[row, column] * beta[column]
+        square += part**2 / len(known)
+    return square
 
 
 @nb.njit(nogil=True, cache=True)
@@ -354,27 +423,27 @@ def scan_mixed(
         np.full((many, fixed), np.nan), np.full((many, fixed), np.nan), np.full((many, fixed), np.nan)
     )  # fmt: skip
     variances, ended = np.full((many, 4), np.nan), np.zeros(many, np.int64)
+    x, y = np.ones(design.shape), np.zeros(len(design))
     for feature in range(many):
         known = np.flatnonzero(~np.isnan(features[feature]))
         if len(known) <= fixed:
             ended[feature] = NO_FREEDOM
             continue
-        x = design.copy()
         scale = np.ones(fixed)
         for column in range(1, fixed):
-            values = design[known, column]
-            scale[column] = values.std()
-            x[:, column] = (design[:, column] - values.mean()) / (scale[column] if scale[column] > 0 else 1.0)
-        centre, spread = features[feature][known].mean(), features[feature][known].std()
-        if not spread > 1e-14 * abs(centre):
+            scale[column] = _standardise(design[:, column], known, x[:, column])
+        spread = _standardise(features[feature], known, y)
+        if spread == 0.0:
             ended[feature] = FLAT
             continue
-        y = (features[feature] - centre) / spread
         ended[feature] = _fit(
             y, x, inner, outer, known, nested, beta[feature], error[feature], freedom[feature], variances[feature]
         )
-        variances[feature, 3] = np.dot(x[known], beta[feature]).var()
-        beta[feature] *= spread / scale
-        error[feature] *= spread / scale
-        variances[feature] *= spread**2
+        variances[feature, 3] = _fixed_variance(x, beta[feature], known)
+        for column in range(fixed):
+            if scale[column] > 0:
+                beta[feature, column] *= spread / scale[column]
+                error[feature, column] *= spread / scale[column]
+        for part in range(4):
+            variances[feature, part] *= spread**2
     return beta, error, freedom, variances, ended
