@@ -26,7 +26,14 @@ from .features.positive import OtsuThreshold as OtsuThreshold
 from .features.positive import find_thresholds as find_thresholds
 from .features.positive import mark_positive as mark_positive
 from .features.quantiles import Quantiles as Quantiles
+from .features.radiomics.filters import GaborFilter as GaborFilter
+from .features.radiomics.filters import LaplacianOfGaussian as LaplacianOfGaussian
+from .features.radiomics.filters import LawsFilter as LawsFilter
+from .features.radiomics.filters import MeanFilter as MeanFilter
+from .features.radiomics.filters import SimoncelliFilter as SimoncelliFilter
+from .features.radiomics.filters import WaveletFilter as WaveletFilter
 from .features.radiomics.measure import measure_radiomics as measure_radiomics
+from .features.radiomics.response_map import filter_volume as filter_volume
 from .features.radiomics.settings import FixedBinNumber as FixedBinNumber
 from .features.radiomics.settings import FixedBinSize as FixedBinSize
 from .features.radiomics.settings import Radiomics as Radiomics

@@ -11,10 +11,9 @@ from integrate.errors import DataError, ParameterError, some
 from integrate.features.grid import shared_ids
 from integrate.features.radiomics.families import explain, measure_region
 from integrate.features.radiomics.grid import VoxelGrid, read_grid
-from integrate.features.radiomics.nomenclature import FAMILIES, aggregations_of
-from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region
+from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region, process_response
 from integrate.features.radiomics.settings import Radiomics
-from integrate.features.radiomics.table import make_lesion_table
+from integrate.features.radiomics.table import define_columns, make_lesion_table
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_array, hash_settings, record
@@ -64,7 +63,8 @@ def measure_radiomics(
     - ``obs``: ``instance_id`` (the label), ``region``, ids, ``n_voxels`` (of the morphological mask, after
       interpolation), ``n_measured`` (of them, with an intensity that counts), ``n_nan`` (of them, without intensity)
       and ``reason``: why features are missing, or that the lesion is cut off by the edge of the image.
-    - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, with unit, IBSI id, words, settings and input hash.
+    - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, after the name of a filter such as ``log_1.5mm_stat_mean``,
+      with unit, IBSI ids, words, settings and input hash.
     - ``obsm["spatial"]``: centres of mass ``x, y, z`` in mm, in patient coordinates where the volume states them.
     - ``uns["integrate"]``: ids, settings, hashes and the grid of measurement.
 
@@ -189,15 +189,16 @@ def _measure_one(
 
     lesion = Lesion(None, "no voxel has this label") if ends is None else process_region(scene, label, ends, settings)
     if lesion.region is None:
-        columns = sum(
-            len(FAMILIES[family]) for family in settings.families for _ in aggregations_of(family, settings.textures)
-        )
-        return lesion, np.full(columns, np.nan), np.full(3, np.nan)
-    features = measure_region(lesion.region, settings)
+        return lesion, np.full(len(define_columns(settings)), np.nan), np.full(3, np.nan)
+    of_responses = settings.of_responses()
+    features = [measure_region(lesion.region, settings)]
+    features += [
+        measure_region(process_response(scene, lesion, one, settings), of_responses) for one in settings.filters
+    ]
     reasons = [one for one in (lesion.reason, explain(lesion.region, settings)) if one]
     index = np.argwhere(lesion.region.inside).mean(axis=0) + lesion.corner
     centre = scene.grid.matrix[:3, :3] @ index + scene.grid.matrix[:3, 3]
-    return replace(lesion, region=None, reason="; ".join(reasons)), features, centre
+    return replace(lesion, region=None, reason="; ".join(reasons)), np.concatenate(features), centre
 
 
 def _notes(
