@@ -3,8 +3,14 @@ from . import errors as errors
 from .align.place import load_region as load_region
 from .align.place import load_subject as load_subject
 from .analyse.associate import associate as associate
+from .analyse.batches import BatchScaler as BatchScaler
+from .analyse.batches import ComBat as ComBat
 from .analyse.cox import cox as cox
 from .analyse.cox import cox_scan as cox_scan
+from .analyse.harmonise import confounding as confounding
+from .analyse.harmonise import harmonise as harmonise
+from .analyse.reliability import icc as icc
+from .analyse.reliability import repeatability as repeatability
 from .analyse.survival import at_risk as at_risk
 from .analyse.survival import kaplan_meier as kaplan_meier
 from .analyse.survival import logrank as logrank
