@@ -38,7 +38,16 @@ from .features.radiomics.filters import LawsFilter as LawsFilter
 from .features.radiomics.filters import MeanFilter as MeanFilter
 from .features.radiomics.filters import SimoncelliFilter as SimoncelliFilter
 from .features.radiomics.filters import WaveletFilter as WaveletFilter
+from .features.radiomics.measure import measure_perturbed as measure_perturbed
 from .features.radiomics.measure import measure_radiomics as measure_radiomics
+from .features.radiomics.normalise import BiasField as BiasField
+from .features.radiomics.normalise import Clip as Clip
+from .features.radiomics.normalise import Landmarks as Landmarks
+from .features.radiomics.normalise import WhiteStripe as WhiteStripe
+from .features.radiomics.normalise import ZScore as ZScore
+from .features.radiomics.normalise import fit_landmarks as fit_landmarks
+from .features.radiomics.normalise import normalise_intensity as normalise_intensity
+from .features.radiomics.perturb import Perturbation as Perturbation
 from .features.radiomics.response_map import filter_volume as filter_volume
 from .features.radiomics.settings import FixedBinNumber as FixedBinNumber
 from .features.radiomics.settings import FixedBinSize as FixedBinSize

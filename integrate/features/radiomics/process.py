@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.features.radiomics.discretise import MOST_LEVELS, discretise
 from integrate.features.radiomics.filters import Filter, SimoncelliFilter
-from integrate.features.radiomics.grid import VoxelGrid, index_map, resample_grid
+from integrate.features.radiomics.grid import Pose, VoxelGrid, index_map, move_grid, resample_grid
 from integrate.features.radiomics.local_intensity import PEAK_RADIUS_MM
 from integrate.features.radiomics.region import Region
 from integrate.features.radiomics.response import respond, respond_everywhere
@@ -55,15 +55,16 @@ def make_scene(
     mask: np.ndarray[Any, Any],
     mask_grid: VoxelGrid,
     settings: Radiomics,
+    pose: Pose = Pose(),  # noqa: B008 - a frozen record
 ) -> Scene:
-    """Return image and mask with the grid that `settings` ask for.
+    """Return image and mask with the grid that `settings` ask for, turned and shifted by `pose`.
 
     Raises
     ------
     AlignmentError
         If nothing says how image and mask lie to each other.
     """
-    grid = resample_grid(image_grid, settings.resample)
+    grid = move_grid(resample_grid(image_grid, settings.resample), pose)
     to_image = index_map(grid, image_grid)
     scene = Scene(image, mask, grid, to_image, index_map(image_grid, mask_grid) @ to_image)
     whole = [one for one in settings.filters if isinstance(one, SimoncelliFilter)]
