@@ -40,6 +40,7 @@ from .features.radiomics.filters import SimoncelliFilter as SimoncelliFilter
 from .features.radiomics.filters import WaveletFilter as WaveletFilter
 from .features.radiomics.measure import measure_perturbed as measure_perturbed
 from .features.radiomics.measure import measure_radiomics as measure_radiomics
+from .features.radiomics.nodules import segment_nodules as segment_nodules
 from .features.radiomics.normalise import BiasField as BiasField
 from .features.radiomics.normalise import Clip as Clip
 from .features.radiomics.normalise import Landmarks as Landmarks

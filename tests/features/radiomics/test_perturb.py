@@ -60,7 +60,7 @@ def test_turning_keeps_the_place_of_a_lesion_in_the_patient() -> None:
     places = np.asarray(table.obsm["spatial"]).reshape(3, 2, 3)
     np.testing.assert_allclose(places[1:], places[[0, 0]], atol=0.2)
     volumes = table[:, "morph_volume"].X.reshape(3, 2)
-    np.testing.assert_allclose(volumes[1:], volumes[[0, 0]], rtol=0.01)
+    np.testing.assert_allclose(volumes[1:], volumes[[0, 0]], rtol=0.02)
     assert (table[:, "stat_var"].X.reshape(3, 2)[1:] < table[:, "stat_var"].X.reshape(3, 2)[0]).all()  # it interpolates
 
 
