@@ -25,6 +25,8 @@ READERS: dict[str, str] = {
     "IsaTab": "integrate.readers.isatab:IsaTab",
     "Labels": "integrate.readers.labels:Labels",
     "Matrix": "integrate.readers.matrix:Matrix",
+    "Merscope": "integrate.readers.merscope:Merscope",
+    "Imc": "integrate.readers.imc:Imc",
     "OmeTiff": "integrate.readers.ome_tiff:OmeTiff",
     "OmeZarr": "integrate.readers.ome_zarr:OmeZarr",
     "OmeZarrPlate": "integrate.readers.ome_zarr:OmeZarrPlate",
@@ -36,6 +38,7 @@ READERS: dict[str, str] = {
     "SpatialDataStore": "integrate.readers.spatialdata_store:SpatialDataStore",
     "SqlTable": "integrate.readers.sql:SqlTable",
     "SubCatalog": "integrate.readers.subcatalog:SubCatalog",
+    "Steinbock": "integrate.readers.steinbock:Steinbock",
     "Slide": "integrate.readers.slide:Slide",
     "Table": "integrate.readers.table:Table",
     "Tiff": "integrate.readers.plain_tiff:Tiff",
@@ -43,7 +46,9 @@ READERS: dict[str, str] = {
     "TenXMatrix": "integrate.readers.tenx:TenXMatrix",
     "TimeLapse": "integrate.readers.file_series:TimeLapse",
     "Visium": "integrate.readers.visium:Visium",
+    "VisiumHD": "integrate.readers.visium_hd:VisiumHD",
     "Volume": "integrate.readers.volume:Volume",
+    "Xenium": "integrate.readers.xenium:Xenium",
 }
 
 #: Parameter classes a catalog may declare.
