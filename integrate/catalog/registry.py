@@ -14,6 +14,7 @@ READERS: dict[str, str] = {
     "CBioPortal": "integrate.readers.cbioportal:CBioPortal",
     "ChannelFolder": "integrate.readers.channel_folder:ChannelFolder",
     "CosMx": "integrate.readers.cosmx:CosMx",
+    "Czi": "integrate.readers.czi:Czi",
     "DicomImage": "integrate.readers.dicom_image:DicomImage",
     "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",
