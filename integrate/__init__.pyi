@@ -80,6 +80,9 @@ from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
 from .prepare.segment import segment_nuclei as segment_nuclei
+from .readers.write import write_image as write_image
+from .readers.write import write_labels as write_labels
+from .readers.write import write_shapes as write_shapes
 from .report.run import run_report as run_report
 from .view.figures import plot_association as plot_association
 from .view.figures import plot_availability as plot_availability
