@@ -84,12 +84,12 @@ from .readers.write import write_image as write_image
 from .readers.write import write_labels as write_labels
 from .readers.write import write_shapes as write_shapes
 from .report.run import run_report as run_report
-from .view.figures import plot_association as plot_association
-from .view.figures import plot_availability as plot_availability
-from .view.figures import plot_cells as plot_cells
-from .view.figures import plot_heatmap as plot_heatmap
-from .view.figures import plot_scatter as plot_scatter
-from .view.figures import plot_survival as plot_survival
-from .view.figures import plot_volcano as plot_volcano
+from .show.figures import plot_association as plot_association
+from .show.figures import plot_availability as plot_availability
+from .show.figures import plot_cells as plot_cells
+from .show.figures import plot_heatmap as plot_heatmap
+from .show.figures import plot_scatter as plot_scatter
+from .show.figures import plot_survival as plot_survival
+from .show.figures import plot_volcano as plot_volcano
 
 __version__: str
