@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class SqlTable(Reader):
     ) -> pd.DataFrame:
         return self._made(str(path), table, columns, keys)
 
-    def _fetched(self) -> tuple[Path, dict[str, Any]]:
+    def _fetched(self) -> tuple[Path, dict[str, Any], Callable[[], str | None] | None]:
         """A server has no file: its table is named, and hashed as it was read."""
         address = str(self.kwargs["url"])
         if not address.startswith(SERVERS):
@@ -75,7 +75,7 @@ class SqlTable(Reader):
             "location": re.sub(r"//[^@/]*@", "//", address),
             "sha256": None,
         }
-        return Path(address), origin
+        return Path(address), origin, None
 
     def _made(self, place: str, table: str, columns: Sequence[str] | None, keys: Mapping[str, str] | None) -> Any:
         address = str(self.kwargs["url"])

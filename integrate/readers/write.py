@@ -219,7 +219,7 @@ def _halved(pixels: Any, axes: tuple[str, ...], *, is_label: bool) -> Any:
 def _pyramid(image: xr.DataArray, *, is_label: bool) -> list[Any]:
     import dask.array as da
 
-    axes = tuple(str(one) for one in image.dims)
+    axes = tuple(str(one) for one in map(str, image.dims))
     shape = tuple(TILE * 2 if axis in "yx" else 1 for axis in axes)
     pixels = image.data if hasattr(image.data, "dask") else da.from_array(image.data, chunks="auto")
     levels = [pixels.rechunk(tuple(min(a, b) for a, b in zip(shape, pixels.shape, strict=True)))]
@@ -273,7 +273,7 @@ def _write_zarr(image: xr.DataArray, place: Path, *, is_label: bool = False) -> 
     )
     group = zarr.open_group(str(place), mode="w", zarr_format=3)
     chunks = [
-        {"chunks": tuple(min(TILE, n) if a in "yx" else 1 for a, n in zip(kept.dims, one.shape, strict=True))}
+        {"chunks": tuple(min(TILE, n) if a in ("y", "x") else 1 for a, n in zip(kept.dims, one.shape, strict=True))}
         for one in levels
     ]
     write_multiscale(
@@ -292,7 +292,7 @@ def _write_tiff(image: xr.DataArray, place: Path, *, is_label: bool = False) -> 
     import tifffile
 
     levels, steps = _pyramid(image, is_label=is_label), _steps(image)
-    axes = "".join(str(axis) for axis in image.dims).upper()
+    axes = "".join(str(axis) for axis in map(str, image.dims)).upper()
     told: dict[str, Any] = {"axes": axes, "Channel": {"Name": [str(name) for name in image["c"].values]}}
     for axis in "xyz":
         step, unit = steps.get(axis, (1.0, None))
