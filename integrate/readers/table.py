@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from integrate.errors import DataError, ParameterError, closest, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
 from integrate.readers.table_files import STATISTICS, WORKBOOKS, code_text, read_statistics, read_workbook
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Table"]
 
 SEPARATORS: dict[str, str] = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-#: Texts that mean "missing" unless the catalog says otherwise. The clinical words ("unknown") are not among them.
-MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
 class Table(Reader):
@@ -70,7 +68,7 @@ class Table(Reader):
         *,
         keys: Mapping[str, str] | None = None,
         columns: Mapping[str, Mapping[str, Any]] | None = None,
-        missing: Sequence[str] = MISSING,
+        missing: Sequence[str] = MISSING_TEXTS,
         separator: str | None = None,
         row_names: str | None = None,
         sheet: str | None = None,
