@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, ParameterError, SourceNotFoundError, closest, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import MISSING, read_text_table
+from integrate.readers.table import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def _read(file: Path) -> pd.DataFrame:
 
     with file.open("rb") as stream:
         tabbed = b"\t" in stream.readline()  # the vocabularies of OMOP are CSV by name and separated by tabs
-    table = read_text_table(file, "\t" if tabbed and file.suffix.lower() != ".parquet" else None, MISSING)
+    table = read_text_table(file, "\t" if tabbed and file.suffix.lower() != ".parquet" else None, MISSING_TEXTS)
     table.columns = pd.Index([str(name).lower() for name in table.columns])
     for name in table.columns:
         column = table[name]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, SourceNotFoundError, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import MISSING, Table, read_text_table
+from integrate.readers.table import Table, read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ class RedCap(Reader):
     ) -> pd.DataFrame:
         dictionary_file, records_file = _files(path)
         dictionary = _dictionary(dictionary_file)
-        raw = read_text_table(records_file, ",", MISSING)
+        raw = read_text_table(records_file, ",", MISSING_TEXTS)
         codebook, unknown = {}, []
         for name in raw.columns:
             told = _told(str(name), dictionary, raw[name].dropna())
