@@ -140,6 +140,49 @@ def fmt(
         typer.echo(text, nl=False)
 
 
+@catalog_app.command("export")
+@_told
+def export(
+    source: str,
+    to: Annotated[str, typer.Option(help="ro-crate or frictionless")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder that holds all the files.")] = None,
+    settings: Settings = None,
+    *,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Describe all a catalog holds in an RO-Crate or a Frictionless Data Package, beside the data."""
+    from integrate.catalog.export import export_catalog
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    done = export_catalog(catalog, to=to, folder=output, overwrite=overwrite)  # type: ignore[arg-type]  # checked there
+    typer.echo(f"written: {done.path} ({done.datasets} datasets, {done.files} files)")
+    for name, note in done.notes.items():
+        typer.echo(f"  {name}: {note}")
+
+
+@catalog_app.command("convert")
+@_told
+def convert(
+    source: Path,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The new file; default NAME.v2.yaml.")] = None,
+) -> None:
+    """Write the Intake 2 form of an Intake 1 catalog; nothing in it runs. Exit status 1 when something is left out."""
+    from integrate.catalog.convert import convert_catalog
+    from integrate.catalog.write import write_text_whole
+
+    if not source.is_file():
+        raise SourceNotFoundError(f"no catalog at {str(source)!r}")
+    target = output or source.with_suffix(".v2.yaml")
+    if target.exists():
+        raise ParameterError(f"{str(target)!r} exists; give another file with --output")
+    converted = convert_catalog(source)
+    write_text_whole(target, converted.text)
+    typer.echo(f"{converted!r}\nwritten: {target}; `integrate catalog check {target}` says what it still lacks")
+    if converted.left:
+        raise typer.Exit(1)
+
+
 @catalog_app.command("from-idc")
 @_told
 def from_idc(

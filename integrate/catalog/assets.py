@@ -106,6 +106,11 @@ class AssetEntry(Entry):
         yield from super().sources()
 
     @property
+    def table_location(self) -> str:
+        """Where the asset table is: an absolute path, or a url."""
+        return str(self._table_reader().kwargs["url"])
+
+    @property
     def size(self) -> int | None:
         """Bytes of all rows, from the column ``bytes``; ``None`` without one or where a cell is empty."""
         import pyarrow as pa

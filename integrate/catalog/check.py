@@ -135,7 +135,7 @@ def _byte_fault(reader: Any) -> str | None:
     if not any(verify.get(name) for name in ("hash", "bytes")):
         return None
     try:
-        reader.fetch()
+        reader.check_bytes()
     except IntegrateError as error:
         return str(error)
     return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from integrate.catalog.registry import known_readers, qualified_reader, short_na
 from integrate.catalog.safety import confine, is_remote, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
+from integrate.model.pattern import match_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ class Parameter:
             )
         if self.options and value not in self.options:
             raise ParameterError(f"{where}: no {self.name} {value!r}; {closest(value, self.options)}")
-        if self.pattern and re.fullmatch(self.pattern, value) is None:
+        if self.pattern and match_whole(self.pattern, value) is None:
             raise ParameterError(f"{where}: {self.name}={value!r} does not match {self.pattern!r}")
         return value
 
@@ -176,6 +176,11 @@ class Entry:
     def columns(self) -> dict[str, dict[str, Any]]:
         """For tables: the codebook, column to its declared dtype, unit, levels and level."""
         return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the catalog tells the reader beside the location, as written."""
+        return {name: value for name, value in self._spec["kwargs"].items() if not is_url_key(name)}
 
     @property
     def own_metadata(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from integrate.catalog.identity import files_below, identify, keep_hashes, tree_hash
 from integrate.errors import CatalogError, IntegrateError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 
@@ -45,10 +45,7 @@ class Manifest:
         inside = self._by_folder.get(relative)
         if inside is None:
             return None
-        tree = hashlib.sha256()
-        for path in sorted(PurePosixPath(name) for name in inside):
-            tree.update(f"{path.relative_to(relative)}\0{self.hashes[str(path)]}\n".encode())
-        return tree.hexdigest()
+        return tree_hash({str(PurePosixPath(name).relative_to(relative)): self.hashes[name] for name in inside})
 
     @cached_property
     def _by_folder(self) -> dict[str, list[str]]:
@@ -164,14 +161,17 @@ def hash_files(paths: Iterable[Path], *, workers: int | None = None, show_progre
     from tqdm import tqdm
 
     paths = list(paths)
+    states = [identify(path).files[0] for path in paths]
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # hashing releases the interpreter lock
-        digests = tqdm(pool.map(hash_file, paths), total=len(paths), desc="sha256", disable=not show_progress)
-        return dict(zip(paths, digests, strict=True))
+        told = tqdm(pool.map(hash_file, paths), total=len(paths), desc="sha256", disable=not show_progress)
+        digests = list(told)
+    keep_hashes(zip(states, digests, strict=True))
+    return dict(zip(paths, digests, strict=True))
 
 
 def _files_of(source: Path) -> Iterator[Path]:
     if source.is_dir():
-        yield from (path for path in source.rglob("*") if path.is_file())
+        yield from (Path(one.path) for one in files_below(source))
     else:
         yield source
 

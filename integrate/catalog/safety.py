@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from integrate.catalog.document import OPENER_NAMES
 from integrate.catalog.registry import PARAMETERS, known_readers, qualified_reader
 from integrate.catalog.templates import PLAIN_KEYS, template_names
 from integrate.errors import CatalogError, UnsafeCatalogError, closest, some
+from integrate.model.pattern import SlowPatternError, compile_pattern
 
 __all__ = ["check_safe", "confine", "is_remote", "is_url_key"]
 
@@ -78,6 +80,7 @@ def _problems(document: Mapping[str, Any]) -> Iterator[str]:
     if document["data"]:
         yield "data: entries of this section can name any class; put the url into the entry's kwargs"
     yield from _parameter_problems("user_parameters", document["user_parameters"])
+    yield from _rule_problems("metadata.study.identifiers", document["metadata"].get("study"))
     for name, entry in document["entries"].items():
         place = f"entries.{name}"
         yield from _reader_problems(f"{place}.reader", entry["reader"])
@@ -104,11 +107,31 @@ def _parameter_problems(place: str, parameters: Mapping[str, Any]) -> Iterator[s
         env = spec.get("env")
         if env is not None and not str(env).startswith("INTEGRATE_"):
             yield f"{place}.{name}: environment variable {env!r} must begin with INTEGRATE_"
+        yield from _pattern_problems(f"{place}.{name}.pattern", spec.get("pattern"))
         options = spec.get("options") or ()
         if not isinstance(options, (list, tuple)):
             yield f"{place}.{name}: options must be a list"
         elif any("(" in str(value) for value in (spec.get("default"), *options)):
             yield f"{place}.{name}: a default or option may not contain a call"
+
+
+def _rule_problems(place: str, study: Any) -> Iterator[str]:
+    rules = study.get("identifiers") if isinstance(study, Mapping) else None
+    for name, rule in rules.items() if isinstance(rules, Mapping) else ():
+        if isinstance(rule, Mapping):
+            yield from _pattern_problems(f"{place}.{name}.pattern", rule.get("pattern"))
+
+
+def _pattern_problems(place: str, pattern: Any) -> Iterator[str]:
+    """A stranger's regular expression may not be one that some text makes run for ages."""
+    if pattern is None:
+        return
+    try:
+        compile_pattern(str(pattern))
+    except SlowPatternError as error:
+        yield f"{place}: {error}"
+    except re.error as error:
+        yield f"{place}: {pattern!r} is not a regular expression: {error}"
 
 
 def _storage_problems(place: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
@@ -133,6 +156,8 @@ def _string_problems(place: str, value: Any, declared: set[str], key: str = "") 
                 yield f"{place}: `cls` may not appear here"
             if name == "reader":
                 yield from _reader_problems(f"{place}.reader", item)
+            if name == "pattern":
+                yield from _pattern_problems(f"{place}.pattern", item)
             if name not in PLAIN_KEYS:
                 yield from _string_problems(f"{place}.{name}", item, declared, str(name))
     elif isinstance(value, list):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from integrate.catalog.identity import identify, user_cache
 from integrate.errors import DataError, MissingDependencyError, ParameterError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 
@@ -52,9 +53,7 @@ class Cache:
         If the bound is not a positive number.
     """
 
-    folder: Path = field(
-        default_factory=lambda: Path(os.environ.get("INTEGRATE_CACHE", "~/.cache/integrate/files")).expanduser()
-    )
+    folder: Path = field(default_factory=user_cache)
     limit_bytes: int = 20_000_000_000
 
     def __post_init__(self) -> None:
@@ -193,7 +192,7 @@ def _kept(cache: Cache, key: str, name: str, expected: str | None) -> Path | Non
     if not cache.holds(key):
         return None
     path = cache.folder / key / name
-    if not path.exists() or (expected is not None and hash_file(path) != expected):
+    if not path.exists() or (expected is not None and identify(path).true_hash() != expected):
         cache.drop(key)  # a disk went bad, or somebody wrote into the cache
         return None
     return path

@@ -16,11 +16,12 @@ from integrate.features.position import Position
 from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
+from integrate.features.stored import find_stored
 from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import image_notes
-from integrate.model.provenance import hash_settings, record
+from integrate.model.provenance import hash_settings, record, settle_loads
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -153,7 +154,9 @@ def measure(
         "input_hash": hash_settings(pixels),
     }
     place = {"unit": grid.unit, **({"pixel_size_um": list(grid.size)} if grid.unit == "um" else {})}
-    file = {key: note for key, note in image_notes(image).items() if key == "sha256" and note}
+    settle_loads()  # the reader names the file by its hash only when a result needs it
+    notes = {**image_notes(image).get("origin", {}), **image_notes(image)}
+    file = {key: note for key, note in notes.items() if key == "sha256" and note}
     table = make_table(
         measured,
         families,
@@ -177,6 +180,7 @@ def _raster(image: xr.DataArray, labels: Any, grid: Grid) -> LabelRaster | Place
     check_labels(labels)
     to_labels = image_to_labels(image, labels, grid)
     raster = labels.data if hasattr(labels, "coords") else labels
+    raster = find_stored(raster) or raster
     return LabelRaster(raster) if to_labels is None else PlacedLabels(raster, to_labels)
 
 

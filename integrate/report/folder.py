@@ -25,6 +25,7 @@ __all__ = [
     "PDF",
     "RECORD",
     "check_output",
+    "confirm",
     "publish",
     "read_manifest",
     "workplace",
@@ -97,15 +98,9 @@ def _is_report(output: Path) -> bool:
 @contextlib.contextmanager
 def workplace(output: Path) -> Iterator[Path]:
     """Yield a folder inside `output` for one run, removed afterwards; what killed runs left behind goes first."""
-    import psutil  # type: ignore[import-untyped]
-
     output.mkdir(parents=True, exist_ok=True)
-    mark = f".run-{platform.node()}-"
-    for left in output.glob(f"{glob.escape(mark)}*"):
-        pid = left.name.removeprefix(mark).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{mark}{os.getpid()}-", dir=output))
+    remove_remains(output)
+    place = Path(tempfile.mkdtemp(prefix=f"{_mark()}{os.getpid()}-", dir=output))
     (place / FILES).mkdir()
     try:
         yield place
@@ -113,6 +108,26 @@ def workplace(output: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
         with contextlib.suppress(OSError):  # an output that is still empty was made for nothing
             output.rmdir()
+
+
+def remove_remains(output: Path) -> None:
+    """Remove what runs left in a folder that were killed on this machine."""
+    import psutil  # type: ignore[import-untyped]
+
+    for left in output.glob(f"{glob.escape(_mark())}*"):
+        pid = left.name.removeprefix(_mark()).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _mark() -> str:
+    return f".run-{platform.node()}-"
+
+
+def confirm(output: Path) -> None:
+    """Let the report in a folder stand: what failed or killed later runs left beside it goes."""
+    remove_remains(output)
+    (output / FAILED_PAGE).unlink(missing_ok=True)
 
 
 def publish(place: Path, output: Path) -> None:

@@ -53,6 +53,7 @@ def reasons_to_run(
         reasons += changed_values("parameter", facts["parameters"], parameters)
         reasons += changed_values("version", facts["versions"], versions)
         reasons += [f"{Path(path).name} has changed" for path in changed_inputs(inputs)]
+        reasons += [f"{load['location']} cannot be checked" for load in facts["loads"] if not load["sha256"]]
         reasons += [f"the run read from {host}, which cannot be checked" for host in facts["hosts"]]
     except (ReportError, SourceNotFoundError, KeyError, TypeError) as error:
         return [f"the report that is there cannot be read ({type(error).__name__}: {error})"]

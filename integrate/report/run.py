@@ -26,6 +26,7 @@ from integrate.report.folder import (
     PDF,
     RECORD,
     check_output,
+    confirm,
     publish,
     read_manifest,
     workplace,
@@ -148,6 +149,7 @@ def run_report(
     check_output(output, asked.source)
     reasons = reasons_to_run(output, asked.identity, asked.parameters, asked.versions, pdf=pdf)
     if not reasons and not again:
+        confirm(output)
         return _finished(output, reused=True)
     with workplace(output) as place:
         where = Path(folder).resolve() if folder is not None else place / FILES
