@@ -175,7 +175,8 @@ class Entry:
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         """For tables: the codebook, column to its declared dtype, unit, levels and level."""
-        return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
+        declared = self._spec["kwargs"].get("columns") or {}
+        return {str(name): dict(spec) if isinstance(spec, Mapping) else {} for name, spec in declared.items()}
 
     @property
     def options(self) -> dict[str, Any]:
