@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from integrate.catalog.catalog import Catalog
 from integrate.catalog.meaning import Doubt, doubts_about
-from integrate.catalog.open import Catalog
 from integrate.catalog.search import ids_of, subjects_of
 from integrate.catalog.terms import UNSTATED, check_codebook, check_terms
 from integrate.errors import IntegrateError, closest

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from integrate.catalog.open import Catalog
+    from integrate.catalog.catalog import Catalog
 
 __all__ = ["Hits", "ids_of", "search_catalog", "subjects_of"]
 
