@@ -9,7 +9,7 @@ from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
 from integrate.analyse.survival import follow_up, strata_codes
 from integrate.analyse.unit import check_choice
-from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
+from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only, numeric_matrix
 from integrate.errors import ParameterError, some
 from integrate.keys import ATTRS
 from integrate.model.provenance import record
@@ -93,7 +93,7 @@ def cox(
 
     given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
     variables = choose_variables(cohort, x)
-    names, matrix = _terms(variables)
+    names, matrix = model_terms(variables)
     used = given.known & (layers >= 0) & ~np.isnan(matrix).any(axis=1)
     if not given.event[used].any():
         raise ParameterError(f"no event among the {used.sum()} units that have an outcome and all of {some(names)}")
@@ -183,14 +183,11 @@ def cox_scan(
     if transform not in TRANSFORMS:
         raise ParameterError(f"no transform {transform!r}; use 'rank' or None")
     given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
-    variables = choose_variables(cohort, x)
-    if variables.categories:
-        names = [variables.names[place] for place in variables.categories]
-        raise ParameterError(f"a scan takes numbers, and these are categorical: {some(names)}; use cox or logrank")
+    variables = numbers_only(choose_variables(cohort, x), "a scan takes numbers; for these use cox or logrank")
     covariates = numeric_matrix(cohort, adjust) if adjust else np.empty((len(layers), 0))
     used = np.flatnonzero(given.known & (layers >= 0) & ~np.isnan(covariates).any(axis=1))
     rows = used[_risk_order(given.time[used], layers[used])]
-    features = _transformed(variables.values[rows], transform)
+    features = normal_scores(variables.values[rows]) if transform == "rank" else variables.values[rows]
     known = ~np.isnan(features)
     n_events = (known & given.event[rows][:, None]).sum(axis=0)
     reason = _told_beforehand(features, n_events)
@@ -220,44 +217,11 @@ def _reasons() -> dict[int, str]:
     }
 
 
-def _terms(variables: Variables) -> tuple[list[str], Any]:
-    """Return the terms of a model and their values, (units, terms), NaN where missing."""
-    import numpy as np
-
-    names: list[str] = []
-    blocks: list[Any] = []
-    numbers = dict(zip(variables.numeric, variables.values.T, strict=True))
-    for place, name in enumerate(variables.names):
-        if place in numbers:
-            names.append(name)
-            blocks.append(numbers[place])
-            continue
-        column = variables.categories[place].cat.remove_unused_categories()
-        missing = column.isna().to_numpy()
-        for category in column.cat.categories[1:]:
-            names.append(f"{name}[{category}]")
-            blocks.append(np.where(missing, np.nan, (column == category).to_numpy(dtype=float, na_value=np.nan)))
-    if not names:
-        raise ParameterError(f"{some(variables.names)} has one category only")
-    return names, np.column_stack(blocks)
-
-
 def _risk_order(time: Any, layers: Any) -> Any:
     """Return the order by stratum, then from the longest time to the shortest."""
     import numpy as np
 
     return np.lexsort((-time, layers))
-
-
-def _transformed(values: Any, transform: str | None) -> Any:
-    """Return the features, or Blom's normal scores of their ranks; NaN stays."""
-    import numpy as np
-    from scipy import stats
-
-    if transform is None or not values.size:
-        return values
-    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
-    return stats.norm.ppf((ranks - 0.375) / ((~np.isnan(values)).sum(axis=0) + 0.25))
 
 
 def _told_beforehand(features: Any, n_events: Any) -> Any:

@@ -125,6 +125,11 @@ class Catalog(Mapping[str, Entry]):
         return tuple(name for name, spec in declared if spec["cls"] == ROOT_CLASS)
 
     @property
+    def given(self) -> dict[str, str]:
+        """Parameters and data roots the catalog was opened with."""
+        return dict(self._values)
+
+    @property
     def data_roots(self) -> dict[str, str]:
         """Folders outside the catalog's own that it may read from: given by the caller, or by ``INTEGRATE_*``."""
         roots = {}

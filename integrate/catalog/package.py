@@ -86,7 +86,7 @@ def _resource(entry: Entry, held: HeldFile) -> dict[str, Any]:
 
 def _tabular(entry: Entry, path: Path, suffix: str) -> dict[str, Any]:
     """Return what says how a text table is read: its dialect and schema, a field for every column it has."""
-    from integrate.readers.table import MISSING
+    from integrate.keys import MISSING_TEXTS
 
     options = entry.options
     separator = str(options.get("separator") or SEPARATORS[suffix])
@@ -96,7 +96,7 @@ def _tabular(entry: Entry, path: Path, suffix: str) -> dict[str, Any]:
         header[0] = str(options.get("row_names") or "")
     if "" in header:
         return {}
-    missing = [str(text) for text in options.get("missing") or MISSING]
+    missing = [str(text) for text in options.get("missing") or MISSING_TEXTS]
     fields = [_field(column, entry.columns.get(column, {}), entry.keys.get(column)) for column in header]
     return {
         "type": "table",

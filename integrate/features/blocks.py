@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.errors import DataError
+from integrate.features.stored import StoredArray
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,8 @@ class Window:
 class Block:
     """The regions of one window as runs: run ``k`` is ``region[k]``, an index into the ascending `ids`.
 
+    Runs are int32, counted from the corner of the window: every channel goes through all of them, and half the bytes
+    stay in the cache.
     Runs come row by row; where regions may `overlap`, region by region. `split` says which regions have pixels in other
     blocks too; None where nobody asked.
     """
@@ -91,7 +94,7 @@ def windows_between(rows: Sequence[int], columns: Sequence[int]) -> list[Window]
 
 
 def _chunks(array: Any) -> Any:
-    return array.chunks if hasattr(array, "dask") else ()
+    return array.chunks if hasattr(array, "dask") or isinstance(array, StoredArray) else ()
 
 
 def _cuts(sizes: Sequence[int] | None, length: int) -> list[int]:
@@ -120,18 +123,33 @@ def find_block(labels: np.ndarray[Any, Any], window: Window) -> Block:
     if ids.size and ids[0] < 0:  # above 2^63 an unsigned label wraps around to below zero
         label = ids[:1].astype(labels.dtype)[0]
         raise DataError(f"label {label} is not an id; expected 0 for background and 1 to 2^63 - 1 for regions")
-    return Block(window, ids, region, row, start, stop)
+    return Block(window, ids, region.astype(np.int32), row, start, stop)
 
 
 def read_labels(regions: Any, window: Window) -> np.ndarray[Any, Any]:
     """Return the labels in a window."""
+    if isinstance(regions, StoredArray):
+        return _in_one_form(regions.read((window.y0, window.y1), (window.x0, window.x1)))
     return _read(regions[window.y0 : window.y1, window.x0 : window.x1])
 
 
 def read_channels(image: Any, window: Window) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the pixels of one channel after another in a window; a few channels, or one chunk, are in memory."""
+    """Yield the pixels of one channel after another in a window; a few channels, or one chunk, are in memory.
+
+    A raster is valid until the next is asked for: memory is used again.
+    """
+    if isinstance(image, StoredArray):
+        yield from _stored_channels(image, window)
+        return
     for first, last in itertools.pairwise(_channel_cuts(image, window)):
         yield from _read(image[first:last, window.y0 : window.y1, window.x0 : window.x1])
+
+
+def _stored_channels(image: StoredArray, window: Window) -> Iterator[np.ndarray[Any, Any]]:
+    part = None
+    for first, last in itertools.pairwise([0, *itertools.accumulate(image.chunks[0])]):
+        part = image.read((first, last), (window.y0, window.y1), (window.x0, window.x1), into=part)
+        yield from _in_one_form(part)
 
 
 def _channel_cuts(image: Any, window: Window) -> list[int]:
@@ -154,12 +172,18 @@ def blank_channels(image: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _read(array: Any) -> np.ndarray[Any, Any]:
-    """Return values in the machine's byte order and row by row: one form for the kernels."""
+    """Return values in memory, in the form of the kernels."""
     import numpy as np
 
     if hasattr(array, "dask"):  # in this thread: the blocks already run in several
         array = array.compute(scheduler="synchronous")
-    values = np.asarray(array)
+    return _in_one_form(np.asarray(array))
+
+
+def _in_one_form(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return values in the machine's byte order and row by row: one form for the kernels."""
+    import numpy as np
+
     return np.require(values, dtype=_native(values.dtype), requirements=["C_CONTIGUOUS", "WRITEABLE"])
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from integrate.features.blocks import Block
     from integrate.features.grid import Grid
+    from integrate.features.layer import Layer
     from integrate.features.partials import Reducer
 
 __all__ = ["Column", "FeatureFamily", "Measured"]
@@ -60,7 +61,7 @@ class FeatureFamily(Protocol):
         """Return quantities that need no pixels."""
         ...
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return quantities of one channel."""
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from integrate.features.blocks import Block
+    from integrate.features.blocks import Block, Window
 
 __all__ = ["Fingerprint", "combine"]
 
@@ -33,10 +33,17 @@ class Fingerprint:
         """Return the contribution of a block's pixels; add those of all blocks and layers with `combine`."""
         from integrate.features import kernels
 
-        window = block.window
         bits = pixels.view(f"u{pixels.dtype.itemsize}")
-        rows, columns = self._rows[window.y0 : window.y1], self._columns[window.x0 : window.x1]
-        return int(kernels.fingerprint(bits, block.row, block.start, block.stop, rows, columns)) * (2 * layer + 1)
+        printed = kernels.fingerprint(bits, block.row, block.start, block.stop, *self.keys(block.window))
+        return self.weigh(int(printed), layer=layer)
+
+    def keys(self, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return the keys of the rows and of the columns of a window."""
+        return self._rows[window.y0 : window.y1], self._columns[window.x0 : window.x1]
+
+    def weigh(self, printed: int, *, layer: int) -> int:
+        """Return the contribution of a layer, given the sum of its pixels times their keys."""
+        return printed * (2 * layer + 1)
 
 
 def combine(parts: Iterable[int]) -> str:

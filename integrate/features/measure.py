@@ -16,6 +16,7 @@ from integrate.features.position import Position
 from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
+from integrate.features.stored import find_stored
 from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
 from integrate.keys import ACQUISITION_ID, REGION_ID
@@ -179,6 +180,7 @@ def _raster(image: xr.DataArray, labels: Any, grid: Grid) -> LabelRaster | Place
     check_labels(labels)
     to_labels = image_to_labels(image, labels, grid)
     raster = labels.data if hasattr(labels, "coords") else labels
+    raster = find_stored(raster) or raster
     return LabelRaster(raster) if to_labels is None else PlacedLabels(raster, to_labels)
 
 

@@ -97,9 +97,9 @@ class Outlines:
             runs = kernels.fill_circles(chosen, self.centres, self.radii, self.to_world, rows, bounds)
         else:
             runs = kernels.fill_polygons(chosen, self.xy, self.rings, self.parts, rows, bounds)
-        number, row, start, stop = np.ascontiguousarray(runs.T)
+        number, row, start, stop = (runs - (0, window.y0, window.x0, window.x0)).T.astype(np.int32, order="C")
         present, region = np.unique(number, return_inverse=True)
-        return Block(window, chosen[present], region, row - window.y0, start - window.x0, stop - window.x0, True)
+        return Block(window, chosen[present], region.astype(np.int32), row, start, stop, True)
 
 
 def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, int]) -> Outlines:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from integrate.features.blocks import Block
+    from integrate.features.layer import Layer
 
 __all__ = ["Position", "count_pixels", "find_bounds", "find_centroids", "find_moments"]
 
@@ -37,7 +38,7 @@ class Position:
         sums, bounds = kernels.sum_positions(len(block.ids), block.window.y0, block.window.x0, *block.runs)
         return {"positions": sums, "bounds": bounds}
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return nothing: position needs no pixels."""
         return {}
 

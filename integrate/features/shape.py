@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from integrate.features.blocks import Block
+    from integrate.features.layer import Layer
 
 __all__ = ["DESCRIPTORS", "Shape"]
 
@@ -85,7 +86,7 @@ class Shape:
             return {}
         return {"pairs": kernels.count_pairs(len(block.ids), *block.runs, overlap=block.overlap)}
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return nothing: shape needs no pixels."""
         return {}
 

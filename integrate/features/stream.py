@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from integrate.features.blocks import Look, Window, blank_channels, cut_grid, read_channels, windows_between
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
+from integrate.features.layer import make_layer
 from integrate.features.partials import Partials
 from integrate.features.quantiles import Quantiles
 from integrate.features.seams import Edges, Seams
+from integrate.features.stored import find_stored
 from integrate.model.image import channel_names
 
 if TYPE_CHECKING:
@@ -76,15 +78,18 @@ def stream_blocks(
     windows = windows_between(rows, columns)
     keys = Fingerprint(grid.shape)
     split = _split_ids(regions, windows, keys) if any(isinstance(family, Quantiles) for family in families) else None
-    work = partial(_measure_block, image.data, regions, tuple(families), keys, split)
+    work = partial(_measure_block, find_stored(image.data) or image.data, regions, tuple(families), keys, split)
     reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
     wholes, pixels = Partials(reducers), Partials(reducers)
     seams = Seams(rows, columns)
     prints = []
     blocks = _run(work, windows, threads) if client is None else _run_on(client, work, windows)
     for block in _shown(blocks, len(windows), progress=progress):
-        wholes.merge(block.ids, block.values)
-        pixels.merge(block.pixel_ids, block.pixel_values)
+        if block.pixel_ids is block.ids:  # of labels; outlines are known as a whole where they start
+            wholes.merge(block.ids, block.values | block.pixel_values)
+        else:
+            wholes.merge(block.ids, block.values)
+            pixels.merge(block.pixel_ids, block.pixel_values)
         if block.edges is not None:
             seams.keep(block.window, block.edges)
         prints.append((block.labels_print, block.pixels_print))
@@ -181,7 +186,8 @@ def _measure_block(
     pixels_print = 0
     channels = read_channels(image, window) if block.ids.size else blank_channels(image)
     for number, pixels in enumerate(channels if readers else ()):
-        pixels_print += fingerprint.of(pixels, block, layer=number)
-        per_channel.append({k: v for family in readers for k, v in family.from_channel(block, pixels).items()})
+        layer = make_layer(block, pixels, fingerprint, number)
+        pixels_print += layer.print
+        per_channel.append({k: v for family in readers for k, v in family.from_channel(layer).items()})
     stacked = {name: np.stack([channel[name] for channel in per_channel], axis=1) for name in (per_channel or [{}])[0]}
     return _Measurement(window, whole.ids, values, block.ids, stacked, edges, labels_print, pixels_print)

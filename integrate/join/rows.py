@@ -232,33 +232,33 @@ def _from_frame(
 
     if not table.columns.is_unique:
         raise DataError(f"{name!r} has columns of the same name: {some(table.columns[table.columns.duplicated()])}")
-    ids, rest = _split_ids(table, fixed={})
-    beside = {VISIT, DAY}
-    numeric = [c for c, kind in rest.dtypes.items() if pd.api.types.is_numeric_dtype(kind) and c not in beside]
-    values = _float_array(rest[numeric].to_numpy(dtype=float, na_value=float("nan")))
-    specs = {column: codebook.get(str(column), {}) for column in numeric}
-    var = (
-        pd.DataFrame(
-            {
-                "unit": [str(spec.get("unit", "")) for spec in specs.values()],
-                "level": [str(spec.get("level", level)) for spec in specs.values()],
-                "definition": [f"column of {name if source == 'given' else source}"] * len(specs),
-                "input_hash": [hash_array(values)] * len(specs),
-            },
-            index=pd.Index([str(column) for column in numeric], dtype=object),
-        )
-        .reindex(columns=list(FEATURE_COLUMNS), fill_value="")
-        .astype(object)
-    )
-    return Rows(
-        name,
-        values,
-        var,
-        ids,
-        rest.drop(columns=numeric),
-        [str(label) for label in table.index],
-        level or _level(var, ids),
-    )
+    number = {kind: pd.api.types.is_numeric_dtype(kind) for kind in set(table.dtypes)}
+    fixed = {*ID_COLUMNS, INSTANCE_ID, VISIT, DAY}
+    numeric = [number[kind] and column not in fixed for column, kind in table.dtypes.items()]
+    values = _numbers(table, numeric)
+    ids, beside = _split_ids(table.loc[:, [not one for one in numeric]], fixed={})
+    features = table.columns[numeric]
+    specs: list[Mapping[str, Any]] = [codebook.get(str(column), {}) for column in features] if codebook else []
+    said = {
+        "unit": [str(spec.get("unit", "")) for spec in specs] or "",
+        "level": [str(spec.get("level", level)) for spec in specs] or level,
+        "definition": f"column of {name if source == 'given' else source}",
+        "input_hash": hash_array(values),
+    }
+    index = pd.Index(features.map(str), dtype=object, name=None)
+    var = pd.DataFrame({column: said.get(column, "") for column in FEATURE_COLUMNS}, index=index, dtype=object)
+    labels = [str(label) for label in table.index]
+    return Rows(name, values, var, ids, beside, labels, level or _level(var, ids))
+
+
+def _numbers(table: pd.DataFrame, numeric: Sequence[bool]) -> Any:
+    """Return the numeric columns as float64; neighbouring ones of one dtype without a copy."""
+    import numpy as np
+
+    places = np.flatnonzero(numeric)
+    together = len(places) and places[-1] - places[0] + 1 == len(places)
+    chosen = table.iloc[:, places[0] : places[-1] + 1] if together else table.iloc[:, places]
+    return _float_array(chosen.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _split_ids(table: pd.DataFrame, *, fixed: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -285,7 +285,7 @@ def _level(var: pd.DataFrame, ids: pd.DataFrame) -> str:
 def _float_array(values: Any) -> Any:
     import numpy as np
 
-    return np.asarray(values, dtype=np.float64)
+    return np.ascontiguousarray(values, dtype=np.float64)
 
 
 def _stack(pieces: list[Rows]) -> Rows:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["Html", "badge", "card", "escape", "matrix", "rows", "table"]
+__all__ = ["Html", "badge", "card", "escape", "matrix", "picture", "rows", "table", "text_mark"]
 
 MAX_COLUMNS: Final = 12
 MAX_TEXT: Final = 400
@@ -52,9 +52,11 @@ border:1px solid var(--bd);background:var(--b2)}
 .ig .b.ok{color:var(--ok);border-color:var(--ok)}.ig .b.warn{color:var(--warn);border-color:var(--warn)}
 .ig .b.bad{color:var(--bad);border-color:var(--bad)}
 .ig svg{max-width:100%;height:auto;display:block}.ig text{font:11px system-ui,sans-serif;fill:var(--fg)}
+.ig text.m{text-anchor:middle}\
 .ig text.mu{fill:var(--mu)}.ig text.k{fill:var(--on);font-weight:600;text-anchor:middle}.ig text.e{text-anchor:end}
 .ig path{fill:none;stroke:var(--ac)}.ig .l0{stroke:var(--no)}.ig .l1{stroke-opacity:.5}.ig .l2{stroke-opacity:.8}
 .ig .lx{stroke:var(--mu);stroke-width:1;stroke-dasharray:2 2}
+.ig .r{stroke-linecap:round}.ig .ln{stroke:var(--mu);stroke-width:1.2}.ig .bx{stroke:var(--bd);fill:var(--b2)}
 @media print{.ig{break-inside:avoid}}
 </style>"""
 
@@ -232,11 +234,40 @@ def matrix(counts: pd.DataFrame, *, row_label: str, column_label: str, max_rows:
     size, marks, note = draw(shown, names, totals, row_label)
     if counts.shape[1] > shown.shape[1]:
         note += f" {counts.shape[1] - shown.shape[1]} more {column_label} not shown."
-    picture = (
-        f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {size[0]} {size[1]}" '
-        f'width="{size[0]}" height="{size[1]}" xmlns="http://www.w3.org/2000/svg">{marks}</svg>'
+    return picture(size, marks, words=words, note=note)
+
+
+def picture(size: tuple[float, float], marks: str, *, words: str, note: str = "") -> Html:
+    """Return marks as an SVG that scales with the page.
+
+    Parameters
+    ----------
+    size
+        Width and height of the drawing.
+    marks
+        SVG elements, with every text escaped; classes of this module give them their colours.
+    words
+        What the picture says, for those who do not see it.
+    note
+        One line below it.
+
+    Examples
+    --------
+    >>> 'viewBox="0 0 9 9"' in picture((9, 9), '<path class="l3" d="M1 1h7"/>', words="a line")
+    True
+    """
+    width, height = (f"{side:g}" for side in size)
+    below = f'<div class="mu">{escape(note)}</div>' if note else ""
+    return Html(
+        f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">{marks}</svg>{below}'
     )
-    return Html(f'{picture}<div class="mu">{escape(note)}</div>')
+
+
+def text_mark(x: float, y: float, text: object, *, kind: str = "", limit: int = 60) -> str:
+    """Return a text of an SVG, cut to `limit` signs; `kind`: ``mu`` pale, ``m`` about x, ``e`` before it."""
+    named = f' class="{kind}"' if kind else ""
+    return f'<text{named} x="{x:g}" y="{y:g}">{escape(_cut(str(text), limit))}</text>'
 
 
 def _grid(

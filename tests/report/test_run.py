@@ -36,7 +36,7 @@ STUDY = (
     "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass",
     "## Result",
     "fig, ax = plt.subplots()\nax.plot(table['x'])\nplt.show()",
-    "from integrate.model.provenance import record\nfrom integrate.view.figures import plot_scatter\n"
+    "from integrate.model.provenance import record\nfrom integrate.show.figures import plot_scatter\n"
     "record('load', catalog='demo', entry='clinical', location='clinical.csv', sha256='ab' * 32)\n"
     "record('load', entry='ct', parameters={'subject': 'P01'}, location='ct', sha256=None)\n"
     "plot_scatter(table['x'], table['x'] ** 3, y_label='cube')",

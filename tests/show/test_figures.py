@@ -17,8 +17,8 @@ from matplotlib.text import Text
 
 from integrate.errors import AlignmentError, DatasetNotFoundError, ParameterError
 from integrate.model.image import make_image, make_labels
-from integrate.view import figures
-from integrate.view.figures import (
+from integrate.show import figures
+from integrate.show.figures import (
     plot_association,
     plot_availability,
     plot_cells,
