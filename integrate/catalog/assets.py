@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from integrate.catalog.entry import Context, Entry, Parameter, _integrity
+from integrate.catalog.context import Context
+from integrate.catalog.entry import Entry, stated_integrity
+from integrate.catalog.parameter import Parameter
 from integrate.catalog.registry import short_name
 from integrate.catalog.rows import AssetRows
 from integrate.catalog.safety import is_remote, is_url_key
@@ -97,7 +99,7 @@ class AssetEntry(Entry):
     @property
     def integrity(self) -> str:
         """What the table says of the bytes of its rows."""
-        stated = _integrity(self._spec["kwargs"].get("item", {}).get("verify"))
+        stated = stated_integrity(self._spec["kwargs"].get("item", {}).get("verify"))
         return stated or ("lock" if self._context.is_locked else "")
 
     def sources(self) -> Iterator[Path]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from integrate.catalog.crate import CRATE_NAME, crate_text
 from integrate.catalog.holdings import list_holdings
+from integrate.catalog.lock import check_local
 from integrate.catalog.package import PACKAGE_NAME, package_text
 from integrate.catalog.write import write_text_whole
 from integrate.errors import CatalogError, ParameterError, closest
 
 if TYPE_CHECKING:
-    from integrate.catalog.open import Catalog
+    from integrate.catalog.catalog import Catalog
 
 __all__ = ["Export", "export_catalog"]
 
@@ -87,6 +88,8 @@ def export_catalog(
     """
     if to not in NAMES:
         raise ParameterError(f"no export to {to!r}; {closest(to, NAMES)}")
+    if folder is None:
+        check_local(catalog, "give folder=, or export it")
     target = Path(folder or catalog.path.parent) / NAMES[to]
     if target.exists() and not overwrite:
         raise CatalogError(f"{target.name} is in {target.parent.resolve().name!r} already; move it, or give overwrite")

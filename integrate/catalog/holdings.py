@@ -15,8 +15,8 @@ from integrate.catalog.storage import told_location
 from integrate.errors import CatalogError, IntegrateError, SourceNotFoundError, some
 
 if TYPE_CHECKING:
+    from integrate.catalog.catalog import Catalog
     from integrate.catalog.entry import Entry
-    from integrate.catalog.open import Catalog
 
 __all__ = ["HeldFile", "Holding", "list_holdings", "listed", "slug"]
 

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from integrate.catalog.identity import files_below, identify, keep_hashes, tree_hash
+from integrate.catalog.safety import is_remote
 from integrate.errors import CatalogError, IntegrateError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 
 if TYPE_CHECKING:
-    from integrate.catalog.open import Catalog
+    from integrate.catalog.catalog import Catalog
 
-__all__ = ["Manifest", "hash_files", "lock_catalog", "manifest_path", "open_manifest"]
+__all__ = ["Manifest", "check_local", "hash_files", "lock_catalog", "manifest_path", "open_manifest"]
 
 _LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
@@ -124,6 +125,8 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
     ------
     SourceNotFoundError
         If files are missing; all datasets concerned are named, and nothing is written.
+    CatalogError
+        If the catalog is a remote one.
 
     Examples
     --------
@@ -132,6 +135,7 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
     >>> sorted(path.name for path in written.values())
     ['catalog.sha256']
     """
+    check_local(catalog, "lock it")
     files: set[Path] = set()
     missing = []
     for name, entry in catalog.items():
@@ -144,7 +148,7 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
         raise SourceNotFoundError(
             f"nothing is locked, {len(missing)} datasets are not whole:\n  " + "\n  ".join(missing)
         )
-    roots = {name: Path(root).resolve() for name, root in catalog.roots.items()}
+    roots = {name: Path(root).resolve() for name, root in catalog.roots.items() if not is_remote(root)}
     manifests: dict[str, dict[str, str]] = {}
     for path, digest in hash_files(sorted(files), workers=workers, show_progress=show_progress).items():
         root = max((n for n in roots if path.is_relative_to(roots[n])), key=lambda n: len(roots[n].parts))
@@ -154,6 +158,18 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
         written[root] = manifest_path(catalog.path, root)
         Manifest(hashes).write(written[root])
     return written
+
+
+def check_local(catalog: Catalog, deed: str) -> None:
+    """Check that a catalog lies on this machine, so that something can be written beside it.
+
+    Raises
+    ------
+    CatalogError
+        If it lies elsewhere.
+    """
+    if is_remote(catalog.home):
+        raise CatalogError(f"catalog {catalog.name!r} lies at {catalog.home}; {deed} where it lies")
 
 
 def hash_files(paths: Iterable[Path], *, workers: int | None = None, show_progress: bool = False) -> dict[Path, str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from integrate.catalog.document import OPENER_NAMES
 from integrate.catalog.registry import PARAMETERS, known_readers, qualified_reader
@@ -14,11 +15,11 @@ from integrate.catalog.templates import PLAIN_KEYS, template_names
 from integrate.errors import CatalogError, UnsafeCatalogError, closest, some
 from integrate.model.pattern import SlowPatternError, compile_pattern
 
-__all__ = ["check_safe", "confine", "is_remote", "is_url_key"]
+__all__ = ["below", "check_safe", "confine", "is_remote", "is_url_key", "without_caching"]
 
-PROTOCOLS: frozenset[str] = frozenset(
-    {"file", "s3", "gs", "gcs", "az", "abfs", "https", "simplecache", "filecache", "blockcache"}
-)
+#: Prefixes by which fsspec keeps copies; we keep our own, so they only come off.
+CACHING: tuple[str, ...] = ("simplecache", "filecache", "blockcache")
+PROTOCOLS: frozenset[str] = frozenset({"file", "s3", "gs", "gcs", "az", "abfs", "https", *CACHING})
 #: What a catalog may say of how a store is reached.
 STORAGE_FLAGS: tuple[str, ...] = ("anon", "requester_pays")
 
@@ -47,9 +48,38 @@ def is_url_key(key: str) -> bool:
     return key in ("url", "mirrors", "manifest") or key.endswith("_url")
 
 
+def without_caching(url: str) -> str:
+    """Return a url without the prefixes by which fsspec would keep a copy.
+
+    Examples
+    --------
+    >>> without_caching("simplecache::s3://bucket/a.csv")
+    's3://bucket/a.csv'
+    """
+    for prefix in CACHING:
+        url = url.removeprefix(f"{prefix}::")
+    return url
+
+
 def is_remote(url: str) -> bool:
     """Return whether a url names a protocol other than the local file system."""
     return "://" in url and not url.startswith("file://")
+
+
+def below(url: str, root: str) -> str | None:
+    """Return the path of a location relative to a root, both local or both remote; ``None`` when it is not below it.
+
+    Examples
+    --------
+    >>> below("s3://bucket/study/ct/1.dcm", "s3://bucket/study")
+    'ct/1.dcm'
+    >>> below("s3://bucket/study2/1.dcm", "s3://bucket/study") is None
+    True
+    """
+    if is_remote(url) or is_remote(root):
+        return url.removeprefix(f"{root}/") if url.startswith(f"{root}/") else None
+    folder = Path(root).resolve()
+    return Path(url).relative_to(folder).as_posix() if Path(url).is_relative_to(folder) else None
 
 
 def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
@@ -60,17 +90,19 @@ def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
     Raises
     ------
     UnsafeCatalogError
-        If the path leads out of every root.
+        If the path leads out of every root, or a remote one has another protocol or leads upwards.
     """
     if is_remote(url):
-        protocol = url.removeprefix("simplecache::").removeprefix("filecache::").removeprefix("blockcache::")
-        if "::" in protocol or protocol.partition("://")[0] not in PROTOCOLS - {"file"}:
+        if without_caching(url).partition("://")[0] not in PROTOCOLS - {"file", *CACHING}:
             raise UnsafeCatalogError(f"{where}: the protocol of {url!r} is not allowed")
+        if ".." in unquote(url).replace("\\", "/").split("/"):
+            raise UnsafeCatalogError(f"{where}: '..' is not allowed in {url!r}")
         return url
     path = Path(url.removeprefix("file://")).resolve()
-    if not any(path.is_relative_to(Path(root).resolve()) for root in roots.values()):
+    local = [root for root in roots.values() if not is_remote(root)]
+    if not any(path.is_relative_to(Path(root).resolve()) for root in local):
         raise UnsafeCatalogError(
-            f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(roots.values())})"
+            f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(local)})"
         )
     return str(path)
 

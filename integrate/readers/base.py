@@ -129,6 +129,8 @@ class Reader(BaseReader):  # type: ignore[misc]
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
             raise
         self._check_pixel_size(opened)
+        if "c" in getattr(opened, "coords", ()):
+            self._check_channels([str(name) for name in opened.coords["c"].values])
         record_load(origin, path=path, hash_source=hash_source)
         return self._noted(opened, origin)
 
