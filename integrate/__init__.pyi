@@ -61,9 +61,11 @@ from .features.radiomics.volume import make_volume as make_volume
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.tiles import make_tiles as make_tiles
+from .join.cbioportal import study_from_cbioportal as study_from_cbioportal
 from .join.cohort import Cohort as Cohort
 from .join.columns import decode_columns as decode_columns
 from .join.columns import encode_columns as encode_columns
+from .join.isatab import study_from_isatab as study_from_isatab
 from .join.large import reduce_table as reduce_table
 from .join.link import link as link
 from .join.reduce import Composition as Composition

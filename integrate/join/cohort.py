@@ -247,7 +247,8 @@ class Cohort:
         return f"<Cohort {self.name!r}: {len(self.obs)} {self.unit}s, {self.obs.shape[1]} variables; {parts}>"
 
     def _repr_html_(self) -> str:
-        from integrate.model.html import badge, card, matrix, rows, table
+        from integrate.model.html import badge, card, rows, table
+        from integrate.model.matrix import matrix
         from integrate.model.upset import upset
 
         observed = (self.missing_reason == "").astype(int)

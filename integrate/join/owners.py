@@ -58,8 +58,7 @@ class Owners:
         combined, units = self._combined
         code: Any = np.zeros(batch.num_rows, dtype=np.int64)
         for column, places in self._places.items():
-            known = partial(_place_of, places)
-            code = code * len(places) + column_places(batch.column(column), known)
+            code = code * len(places) + column_places(batch.column(column), partial(_place_of, places))
         return units[np.searchsorted(combined, code)]
 
     @cached_property
@@ -133,10 +132,9 @@ def _counted(one: Identified, sources: pd.DataFrame, counts: Any, kept: Any) -> 
     return tuple(told)
 
 
-def _place_of(places: Mapping[str | None, int], value: object) -> int:
-    """Return the number of a spelling; that of a missing one is asked even where none is missing."""
-    return places.get(None, 0) if value is None else places[_text(value)]
-
-
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _place_of(places: Mapping[str | None, int], value: object) -> int | None:
+    return places.get(_text(value))

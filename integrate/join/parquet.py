@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ BATCH_ROWS = 1 << 20
 #: Files together up to this size are hashed; larger ones are named by size and time of change.
 HASH_UP_TO_BYTES = 64_000_000
 MEMORY_LIMIT = "2GB"
+#: Stands for a value that no row can have.
+NO_PLACE = -(2**63)
 
 
 @dataclass(frozen=True)
@@ -137,17 +139,32 @@ def column_numbers(column: Any) -> Any:
     return values.astype(np.float32 if kind == pa.float32() else np.float64, copy=False)
 
 
-def column_places(column: Any, places: Any) -> Any:
-    """Return for each row of an Arrow column the number that `places` gives its value, -1 where it is missing.
+def column_places(column: Any, places: Callable[[Any], int | None]) -> Any:
+    """Return for each row of an Arrow column the number that `places` gives its value.
 
-    `places` is a function of the different values; it is asked once for each.
+    Parameters
+    ----------
+    column
+        Values, dictionary-encoded or not.
+    places
+        Gives the number of a value, or nothing for one that no row can have: a dictionary may hold such values. Asked
+        once for each different value and for ``None``, which is a missing one.
+
+    Raises
+    ------
+    DataError
+        If a row has a value without a number: the files changed while they were read.
     """
     import numpy as np
 
     encoded = column if hasattr(column, "indices") else column.dictionary_encode()
-    known = np.array([*(places(value) for value in encoded.dictionary.to_pylist()), places(None)], dtype=np.int64)
+    numbers = [places(value) for value in (*encoded.dictionary.to_pylist(), None)]
+    known = np.array([NO_PLACE if number is None else number for number in numbers], dtype=np.int64)
     indices = encoded.indices.cast("int64").fill_null(len(known) - 1)
-    return known[indices.to_numpy(zero_copy_only=False)]
+    found = known[indices.to_numpy(zero_copy_only=False)]
+    if (known == NO_PLACE).any() and (found == NO_PLACE).any():
+        raise DataError("the Parquet files changed while they were read; read them again")
+    return found
 
 
 def _files(path: Path) -> list[Path]:

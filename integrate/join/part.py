@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import AlignmentError
 from integrate.join.alignment import AssayAlignment
 from integrate.join.identify import Identified, Registry, describe_unmatched, identify_rows
+from integrate.join.read import read_rows
 from integrate.join.reduce import Step
-from integrate.join.rows import Rows, read_rows
+from integrate.join.rows import Rows
 from integrate.join.units import own_level, study_units
 from integrate.join.visit import VisitRows, rows_of_visit
 from integrate.keys import LEVELS

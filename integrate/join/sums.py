@@ -89,7 +89,9 @@ class Sums:
         weights = self._weights(batch, units) if self.reduction.weights else np.empty(0)
         if isinstance(self.reduction, Composition):
             places = {str(kind): i for i, kind in enumerate(self.kinds)}
-            kinds = column_places(batch.column(self.reduction.of), lambda one: -1 if one is None else places[str(one)])
+            kinds = column_places(
+                batch.column(self.reduction.of), lambda one: -1 if one is None else places.get(str(one))
+            )
             add_kinds(units, kinds, weights, self.total, self.weight[0], self.n[0])
             return
 

@@ -332,7 +332,8 @@ class Study:
 
     def _repr_html_(self) -> str:
         from integrate.model.coverage import coverage_grid
-        from integrate.model.html import card, matrix
+        from integrate.model.html import card
+        from integrate.model.matrix import matrix
         from integrate.model.upset import upset
 
         available = self.availability()

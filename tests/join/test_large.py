@@ -153,6 +153,19 @@ def test_whole_number_ids_are_read_where_some_are_missing(make_study: Callable[.
     assert dict(zip(reduced.obs_names, reduced.X[:, 0], strict=True)) == {"10": 3.0, "7": 1.0}
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_dictionary_may_hold_ids_and_kinds_that_no_row_has(three: Study, tmp_path: Path) -> None:
+    table = cells_of(300).dropna(subset=["kind"])
+    expected = link(three, unit="acquisition", cells=table, reduce={"cells": Composition("kind")}).assays["cells"]
+    table["acquisition_id"] = pd.Categorical(table["acquisition_id"], ["Z9", "A1", "a2", "A3"])
+    table["kind"] = pd.Categorical(table["kind"], ["none", *KINDS])
+    table.to_parquet(tmp_path / "t.parquet")
+    reduced = reduce_table(
+        three, tmp_path / "t.parquet", level="acquisition", reduce=Composition("kind"), progress=False
+    )
+    np.testing.assert_array_equal(reduced.X, expected.X)
+
+
 def test_several_id_columns_and_numeric_ids_are_read(make_study: Callable[..., Study], tmp_path: Path) -> None:
     people = pd.DataFrame({"subject_id": ["1", "2"]})
     fields = pd.DataFrame({"acquisition_id": ["10", "11"], "subject_id": ["1", "2"]})
