@@ -14,11 +14,16 @@ from .analyse.describe import distributions as distributions
 from .analyse.describe import missing_balance as missing_balance
 from .analyse.describe import missingness as missingness
 from .analyse.describe import table_one as table_one
+from .analyse.estimators import LateFusion as LateFusion
+from .analyse.estimators import PenalisedCox as PenalisedCox
 from .analyse.harmonise import confounding as confounding
 from .analyse.harmonise import harmonise as harmonise
 from .analyse.hazards import proportional_hazards as proportional_hazards
+from .analyse.leakage import audit_leakage as audit_leakage
 from .analyse.mixed import mixed_model as mixed_model
 from .analyse.mixed import variance_partition as variance_partition
+from .analyse.predict import Prediction as Prediction
+from .analyse.predict import evaluate_prediction as evaluate_prediction
 from .analyse.reliability import icc as icc
 from .analyse.reliability import repeatability as repeatability
 from .analyse.survival import at_risk as at_risk

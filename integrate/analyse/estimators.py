@@ -38,7 +38,7 @@ class PenalisedCox(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     >>> x = rng.normal(size=(100, 2))
     >>> y = outcome_array(rng.exponential(np.exp(-x[:, 0])), np.ones(100))
     >>> PenalisedCox(penalty=0.1).fit(x, y).coef_.round(1).tolist()
-    [0.7, -0.0]
+    [1.1, -0.2]
     """
 
     def __init__(self, *, penalty: float = 0.1) -> None:
@@ -90,6 +90,14 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     A unit lacks a modality when all its columns are missing; one that lacks all gets a missing prediction.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> table = pd.DataFrame({"rna": [1.0, 2, 8, np.nan, 9], "ct": [2.0, np.nan, 7, 1, 9]})
+    >>> fused = LateFusion(LogisticRegression(), {"rna": ["rna"], "ct": ["ct"]}).fit(table, [0, 0, 1, 0, 1])
+    >>> fused.predict_proba(table)[:, 1].round(1).tolist()
+    [0.1, 0.1, 0.9, 0.0, 1.0]
     """
 
     def __init__(self, model: Any, blocks: Mapping[str, Sequence[str]]) -> None:
@@ -124,7 +132,8 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _mean(self, X: pd.DataFrame, method: str) -> Any:
         check_is_fitted(self, "models_")
-        total, count = 0.0, np.zeros(len(X))
+        total: Any = 0.0
+        count = np.zeros(len(X))
         for name, model in self.models_.items():
             has = X[list(self.blocks[name])].notna().any(axis=1).to_numpy()
             part = None

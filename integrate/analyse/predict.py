@@ -37,6 +37,15 @@ class Prediction:
         n_missing``. Limits are 95 % of a bootstrap of subjects; p is of the permuted outcomes, NaN when none was made.
     predictions
         One row per unit and repeat: ``unit, subject, repeat, fold, observed, predicted``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> scores = pd.DataFrame(
+    ...     {"y": ["arm"], "effect_name": ["AUC"], "effect": [0.7], "ci_low": [0.6], "ci_high": [0.8]}
+    ... )
+    >>> Prediction(scores.assign(n_subjects=40), pd.DataFrame())
+    <Prediction of arm: AUC 0.70 (0.60 to 0.80); 40 subjects>
     """
 
     scores: pd.DataFrame
