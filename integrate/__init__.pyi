@@ -5,9 +5,14 @@ from .align.place import load_subject as load_subject
 from .analyse.associate import associate as associate
 from .analyse.batches import BatchScaler as BatchScaler
 from .analyse.batches import ComBat as ComBat
+from .analyse.components import Clusters as Clusters
+from .analyse.components import Components as Components
+from .analyse.components import cluster_units as cluster_units
+from .analyse.components import find_components as find_components
 from .analyse.composition import transform_composition as transform_composition
 from .analyse.cox import cox as cox
 from .analyse.cox import cox_scan as cox_scan
+from .analyse.cross_modal import cross_modal as cross_modal
 from .analyse.curves import cumulative_incidence as cumulative_incidence
 from .analyse.curves import restricted_mean_survival as restricted_mean_survival
 from .analyse.describe import distributions as distributions

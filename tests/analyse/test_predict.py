@@ -57,9 +57,8 @@ def test_nested_grouped_auc_of_pure_noise_is_one_half(make_cohort: MakeCohort) -
         order = np.random.default_rng(seed).permutation(len(y))
         apart = cross_val_predict(forest, x[order], y[order], cv=5, method="predict_proba")[:, 1]
         mixed.append(roc_auc_score(y[order], apart))
-    print(
-        f"\nAUC of noise: nested by subject {np.mean(nested):.3f}; chosen outside {np.mean(leaky):.3f}; by row {np.mean(mixed):.3f}"
-    )
+    told = {"nested, by subject": nested, "features chosen outside": leaky, "split by row": mixed}
+    print("\nAUC of noise:", {name: round(float(np.mean(values)), 3) for name, values in told.items()})
     assert abs(np.mean(nested) - 0.5) < 0.05
     assert np.mean(leaky) > 0.75
     assert np.mean(mixed) > 0.75  # rows of one subject on both sides
