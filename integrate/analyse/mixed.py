@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
-from integrate.analyse.unit import check_choice, check_rows
+from integrate.analyse.unit import check_choice, check_repeated
 from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only
 from integrate.errors import ParameterError, some
 from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
@@ -225,7 +225,7 @@ def _fit(
     check_choice("random", random, tuple(RANDOM))
     if transform not in TRANSFORMS:
         raise ParameterError(f"no transform {transform!r}; use 'rank' or None")
-    check_rows(cohort, unit)
+    check_repeated(cohort, unit)
     features = numbers_only(choose_variables(cohort, y), "a mixed model explains numbers")
     terms, matrix = model_terms(choose_variables(cohort, x)) if x else ([], np.empty((len(cohort.obs), 0)))
     groups = _groups(cohort, RANDOM[random])

@@ -11,7 +11,7 @@ from integrate.keys import LEVELS, SUBJECT_ID
 if TYPE_CHECKING:
     from integrate.join.cohort import Cohort
 
-__all__ = ["check_choice", "check_rows", "check_unit"]
+__all__ = ["check_choice", "check_repeated", "check_rows", "check_unit"]
 
 
 def check_unit(cohort: Cohort, unit: str) -> Any:
@@ -45,10 +45,15 @@ def check_unit(cohort: Cohort, unit: str) -> Any:
 
 
 def check_rows(cohort: Cohort, unit: str) -> None:
-    """Raise unless the rows of a cohort are what `unit` says, and several may belong to one subject."""
+    """Raise unless the rows of a cohort are what `unit` says; several may belong to one subject."""
     check_choice("unit", unit, tuple(LEVELS))
     if unit != cohort.unit:
         raise UnitError(f"the cohort's rows are {cohort.unit}s, not {unit}s; say unit={cohort.unit!r}")
+
+
+def check_repeated(cohort: Cohort, unit: str) -> None:
+    """Raise unless the rows of a cohort are what `unit` says, and some subject has several."""
+    check_rows(cohort, unit)
     if SUBJECT_ID not in cohort.obs or not cohort.obs[SUBJECT_ID].duplicated().any():
         raise UnitError(f"no subject has two {unit}s: nothing is random; use associate(unit='subject')")
 

@@ -76,7 +76,7 @@ def test_10_000_mixed_models_beside_statsmodels() -> None:
     started = time.perf_counter()
     for place in range(20):
         data = cohort.obs[["arm", "age"]].assign(y=values[:, place], owner=owner)
-        theirs = smf.mixedlm("y ~ arm + age", data, groups="owner").fit(reml=True, method="lbfgs")
+        theirs = smf.mixedlm("y ~ arm + age", data, groups="owner").fit()
         assert arms["effect"][place] == pytest.approx(theirs.params["arm"], abs=1e-4)
         assert arms["se"][place] == pytest.approx(theirs.bse["arm"], rel=1e-3)
     per_fit = (time.perf_counter() - started) / 20
