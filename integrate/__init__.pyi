@@ -33,8 +33,13 @@ from .features.radiomics.settings import Radiomics as Radiomics
 from .features.radiomics.settings import Resample as Resample
 from .features.radiomics.settings import Resegment as Resegment
 from .features.radiomics.volume import make_volume as make_volume
+from .features.ratios import Ratios as Ratios
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
+from .features.texture import Gradient as Gradient
+from .features.texture import LocalPatterns as LocalPatterns
+from .features.texture import Spread as Spread
+from .features.texture import Texture as Texture
 from .features.tiles import make_tiles as make_tiles
 from .join.cohort import Cohort as Cohort
 from .join.large import reduce_table as reduce_table
@@ -53,7 +58,10 @@ from .model.outcome import TimeToEvent as TimeToEvent
 from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
+from .prepare.segment import make_rings as make_rings
 from .prepare.segment import segment_nuclei as segment_nuclei
+from .prepare.stains import separate_stains as separate_stains
+from .prepare.tissue import find_tissue as find_tissue
 from .report.run import run_report as run_report
 from .view.figures import plot_association as plot_association
 from .view.figures import plot_availability as plot_availability

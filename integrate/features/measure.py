@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,6 +19,7 @@ from integrate.features.shape import Shape
 from integrate.features.stored import find_stored
 from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
+from integrate.features.texture import Gradient, LocalPatterns, Spread, Texture
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_settings, record
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_FAMILIES: Final[dict[str, type[Intensity] | type[Shape] | type[Quantiles]]] = {
+_FAMILIES: Final[dict[str, Callable[[], FeatureFamily]]] = {
     "intensity": Intensity,
     "quantiles": Quantiles,
     "shape": Shape,
+    "texture": Texture,
+    "patterns": LocalPatterns,
+    "gradient": Gradient,
+    "spread": Spread,
 }
 
 
@@ -65,7 +70,8 @@ def measure(
         a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
         centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
     features
-        ``"intensity"``, ``"quantiles"`` and ``"shape"``, or settings: `Intensity`, `Quantiles`, `Shape`.
+        ``"intensity"``, ``"quantiles"``, ``"shape"``, ``"texture"``, ``"patterns"``, ``"gradient"`` and ``"spread"``,
+        or settings: `Intensity`, `Quantiles`, `Shape`, `Texture`, `LocalPatterns`, `Gradient`, `Spread`.
     region
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.

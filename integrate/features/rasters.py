@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.features.blocks import Block, Look, Window, find_block, read_labels
 from integrate.features.fingerprint import combine
 from integrate.features.seams import find_edges
+from integrate.features.whole import only_regions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,10 @@ class LabelRaster:
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the regions in a window."""
         return _look(read_labels(self.raster, window), window, fingerprint)
+
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
+        return only_regions(find_block(read_labels(self.raster, window), window), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,10 @@ class PlacedLabels:
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the regions in a window."""
         return _look(self._sample(window), window, fingerprint)
+
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
+        return only_regions(find_block(self._sample(window), window), ids)
 
     def _sample(self, window: Window) -> np.ndarray[Any, Any]:
         import numpy as np
