@@ -14,6 +14,7 @@ from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
 from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
+from .features.embedding import Embedding as Embedding
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
 from .features.neighbours import Nearest as Nearest
@@ -34,6 +35,7 @@ from .features.radiomics.settings import Resample as Resample
 from .features.radiomics.settings import Resegment as Resegment
 from .features.radiomics.volume import make_volume as make_volume
 from .features.ratios import Ratios as Ratios
+from .features.ripley import measure_ripley as measure_ripley
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
 from .features.texture import Gradient as Gradient
@@ -41,6 +43,7 @@ from .features.texture import LocalPatterns as LocalPatterns
 from .features.texture import Spread as Spread
 from .features.texture import Texture as Texture
 from .features.tiles import make_tiles as make_tiles
+from .features.volume import VolumeShape as VolumeShape
 from .join.cohort import Cohort as Cohort
 from .join.large import reduce_table as reduce_table
 from .join.link import link as link

@@ -57,7 +57,7 @@ class Outlines:
     A region is counted as a whole, for its place and shape, in the one block in which it starts.
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     names: np.ndarray[Any, Any]
     covered: np.ndarray[Any, Any]
     xy: np.ndarray[Any, Any]
@@ -115,7 +115,7 @@ class Outlines:
         return Block(window, chosen[present], region.astype(np.int32), row, start, stop, True)
 
 
-def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, int]) -> Outlines:
+def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Outlines:
     """Return the outlines of a table of shapes on an image.
 
     Parameters
@@ -240,7 +240,7 @@ def pack_rings(geometry: np.ndarray[Any, Any], *, circles: bool) -> tuple[np.nda
     )
 
 
-def _covered(outline: np.ndarray[Any, Any], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+def _covered(outline: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return which part of each outline's area lies on the image, 0 to 1."""
     import numpy as np
     import shapely

@@ -112,7 +112,7 @@ class Shape(WholeFamily):
         """Return area, perimeter and widths of the convex hulls."""
         from integrate.features import hull_kernels
 
-        return {"hulls": hull_kernels.describe_hulls(len(block.ids), grid.size, *block.runs)}
+        return {"hulls": hull_kernels.describe_hulls(len(block.ids), (grid.size[0], grid.size[1]), *block.runs)}
 
     def columns(self, measured: Measured) -> list[Column]:
         """Return the columns of every descriptor."""

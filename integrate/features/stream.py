@@ -81,15 +81,15 @@ def stream_blocks(
 
     Blocks are independent of each other: `_measure_block` is a pure function of a window, so any executor may run it.
     """
-    rows, columns = cut_grid(image.data, regions.raster)
-    windows = windows_between(rows, columns)
+    cuts = cut_grid(image.data, regions.raster)
+    windows = windows_between(cuts)
     keys = Fingerprint(grid.shape)
     split = _split_ids(regions, windows, keys) if any(isinstance(family, Quantiles) for family in families) else None
     pixels_of = find_stored(image.data) or image.data
     work = partial(_measure_block, pixels_of, regions, tuple(families), keys, split)
     reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
     wholes, pixels = Partials(reducers), Partials(reducers)
-    seams = Seams(rows, columns)
+    seams = Seams(*cuts[-2:])
     prints = []
     run: Runner = partial(_run, threads) if client is None else partial(_run_on, client)
     blocks = run(work, windows)
@@ -102,7 +102,7 @@ def stream_blocks(
         if block.edges is not None:
             seams.keep(block.window, block.edges)
         prints.append((block.labels_print, block.pixels_print))
-    if "pairs" in reducers:
+    if "pairs" in reducers:  # volumes have no edges to join: their blocks look one voxel around themselves
         for ids, pairs in seams.pairs():
             wholes.merge(ids, {"pairs": pairs})
     found, values = wholes.by_id()
