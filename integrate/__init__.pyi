@@ -40,6 +40,7 @@ from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
 from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
+from .features.embedding import Embedding as Embedding
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
 from .features.neighbours import Nearest as Nearest
@@ -76,10 +77,17 @@ from .features.radiomics.settings import Radiomics as Radiomics
 from .features.radiomics.settings import Resample as Resample
 from .features.radiomics.settings import Resegment as Resegment
 from .features.radiomics.volume import make_volume as make_volume
+from .features.ratios import Ratios as Ratios
+from .features.ripley import measure_ripley as measure_ripley
 from .features.shape import Shape as Shape
 from .features.stack import stack_cells as stack_cells
+from .features.texture import Gradient as Gradient
+from .features.texture import LocalPatterns as LocalPatterns
+from .features.texture import Spread as Spread
+from .features.texture import Texture as Texture
 from .features.tiles import make_tiles as make_tiles
 from .join.cbioportal import study_from_cbioportal as study_from_cbioportal
+from .features.volume import VolumeShape as VolumeShape
 from .join.cohort import Cohort as Cohort
 from .join.columns import decode_columns as decode_columns
 from .join.columns import encode_columns as encode_columns
@@ -99,6 +107,7 @@ from .model.outcome import TimeToEvent as TimeToEvent
 from .model.study import Study as Study
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
+from .prepare.segment import make_rings as make_rings
 from .prepare.segment import segment_nuclei as segment_nuclei
 from .readers.write import write_image as write_image
 from .readers.write import write_labels as write_labels
@@ -106,6 +115,8 @@ from .readers.write import write_shapes as write_shapes
 from .report.batch import run_batch as run_batch
 from .report.difference import Tolerance as Tolerance
 from .report.new import new_notebook as new_notebook
+from .prepare.stains import separate_stains as separate_stains
+from .prepare.tissue import find_tissue as find_tissue
 from .report.run import run_report as run_report
 from .report.verify import diff_reports as diff_reports
 from .report.verify import verify_report as verify_report

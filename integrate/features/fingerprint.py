@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ class Fingerprint:
     in more share it with a chance of about one in 2^32.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         import numpy as np
 
-        self._rows = _keys(shape[0], seed=1)
-        self._columns = _keys(shape[1], seed=2).astype(np.uint32)  # 32-bit products are fast
+        self._rows = _keys(math.prod(shape[:-1]), seed=1).reshape(-1, shape[-2])  # by plane and row
+        self._columns = _keys(shape[-1], seed=2).astype(np.uint32)  # 32-bit products are fast
 
     def of(self, pixels: np.ndarray[Any, Any], block: Block, *, layer: int) -> int:
         """Return the contribution of a block's pixels; add those of all blocks and layers with `combine`."""
@@ -39,7 +40,8 @@ class Fingerprint:
 
     def keys(self, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return the keys of the rows and of the columns of a window."""
-        return self._rows[window.y0 : window.y1], self._columns[window.x0 : window.x1]
+        rows = self._rows[window.z0 : window.z1, window.y0 : window.y1].ravel()
+        return rows, self._columns[window.x0 : window.x1]
 
     def weigh(self, printed: int, *, layer: int) -> int:
         """Return the contribution of a layer, given the sum of its pixels times their keys."""
