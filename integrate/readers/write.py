@@ -273,7 +273,7 @@ def _write_zarr(image: xr.DataArray, place: Path, *, is_label: bool = False) -> 
     )
     group = zarr.open_group(str(place), mode="w", zarr_format=3)
     chunks = [
-        {"chunks": tuple(min(TILE, n) if a in "yx" else 1 for a, n in zip(kept.dims, one.shape, strict=True))}
+        {"chunks": tuple(min(TILE, n) if str(a) in "yx" else 1 for a, n in zip(kept.dims, one.shape, strict=True))}
         for one in levels
     ]
     write_multiscale(
