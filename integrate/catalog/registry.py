@@ -21,6 +21,7 @@ READERS: dict[str, str] = {
     "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",
     "DicomSlide": "integrate.readers.whole_slide:DicomSlide",
+    "DicomWebSeries": "integrate.readers.dicomweb:DicomWebSeries",
     "Fhir": "integrate.readers.fhir:Fhir",
     "Gct": "integrate.readers.gct:Gct",
     "GeoJSON": "integrate.readers.geojson:GeoJSON",

@@ -56,9 +56,8 @@ class ImageJRoi(Reader):
             else:
                 rows.append(row)
         if left:
-            warn(
-                f"{path.name}: {len(left)} of {len(parts)} regions enclose no single area and are left out: {some(left)}"
-            )
+            told = f"{len(left)} of {len(parts)} regions enclose no single area and are left out: {some(left)}"
+            warn(f"{path.name}: {told}")
         return _shapes(rows, ("name", "channel", "slice", "frame"), left_out=left)
 
 
@@ -72,8 +71,9 @@ class Coco(Reader):
 
     Returns
     -------
-    GeoDataFrame in pixels (corner of the first pixel at 0, 0): ``geometry``, ``id``, ``classification`` (name of the category),
-    ``annotator`` (``None``), ``iscrowd``. Annotations as run-length masks are left out and counted in a warning.
+    GeoDataFrame in pixels (corner of the first pixel at 0, 0): ``geometry``, ``id``, ``classification`` (its
+    category), ``annotator`` (``None``), ``iscrowd``. Annotations as run-length masks are left out and counted in a
+    warning.
 
     Raises
     ------
@@ -118,8 +118,9 @@ class NapariShapes(Reader):
 
     Returns
     -------
-    GeoDataFrame in pixels (corner of the first pixel at 0, 0; napari counts from its centre): ``geometry``, ``id``,
-    ``classification`` and ``annotator`` (both ``None``), ``kind``. Lines and paths are left out and counted in a warning.
+    GeoDataFrame in pixels (corner of the first pixel at 0, 0; napari counts from centres): ``geometry``, ``id``,
+    ``classification`` and ``annotator`` (both ``None``), ``kind``. Lines and paths are left out and counted in a
+    warning.
 
     Raises
     ------
