@@ -45,6 +45,7 @@ READERS: dict[str, str] = {
     "Plate": "integrate.readers.file_series:Plate",
     "PlateField": "integrate.readers.file_series:PlateField",
     "RedCap": "integrate.readers.redcap:RedCap",
+    "RtDose": "integrate.readers.rtdose:RtDose",
     "RtStruct": "integrate.readers.rtstruct:RtStruct",
     "Slide": "integrate.readers.slide:Slide",
     "SpatialDataStore": "integrate.readers.spatialdata_store:SpatialDataStore",

@@ -100,6 +100,13 @@ def search_dicomweb(
     ------
     DataError
         If the archive cannot be reached or refuses.
+
+    Examples
+    --------
+    >>> ig.search_dicomweb("http://127.0.0.1:9/dicom-web", modality="CT")
+    Traceback (most recent call last):
+    ...
+    integrate.errors.DataError: the archive at http://127.0.0.1:9/dicom-web cannot be reached or understood ...
     """
     import pandas as pd
 
