@@ -109,6 +109,10 @@ from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
 from .prepare.segment import make_rings as make_rings
 from .prepare.segment import segment_nuclei as segment_nuclei
+from .readers.deidentify import deidentify_dicom as deidentify_dicom
+from .readers.dicomweb import search_dicomweb as search_dicomweb
+from .readers.harvest import harvest as harvest
+from .readers.phi import find_phi as find_phi
 from .readers.write import write_image as write_image
 from .readers.write import write_labels as write_labels
 from .readers.write import write_shapes as write_shapes

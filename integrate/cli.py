@@ -121,6 +121,17 @@ def lock(source: str, settings: Settings = None) -> None:
         typer.echo(f"{root}: {path}")
 
 
+@catalog_app.command("phi")
+@_told
+def phi(source: str, settings: Settings = None) -> None:
+    """List what may tell who somebody is: DICOM elements, slide labels, columns. Values are not shown."""
+    from integrate.catalog.open import open_catalog
+    from integrate.readers.phi import find_phi
+
+    found = find_phi(open_catalog(source, **_pairs(settings)))
+    typer.echo(found.to_string(index=False) if len(found) else "nothing found; names inside pixels are not looked for")
+
+
 @catalog_app.command("fmt")
 @_told
 def fmt(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Czi"]
+__all__ = ["Czi", "read_metadata"]
 
 #: Pixels along y and x that one block decodes.
 BLOCK = 2048
@@ -133,6 +133,23 @@ def _header(path: Path, scene: int | None) -> dict[str, Any]:
         "pixel_size_um": None if y is None or x is None else (y, x),
         "z_step_um": steps.get("Z"),
     }
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return what the file says of itself, as nested names and values.
+
+    Raises
+    ------
+    DataError
+        If it is not a readable CZI.
+    """
+    czi = _library()
+    _check_magic(path)
+    try:
+        with czi.open_czi(str(path)) as file:
+            return dict(file.metadata)
+    except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path.name} is not a readable CZI file ({error}); it may be truncated") from error
 
 
 def _check_magic(path: Path) -> None:

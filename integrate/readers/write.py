@@ -154,6 +154,13 @@ def write_shapes(shapes: Any, path: str | os.PathLike[str], *, overwrite: bool =
         If the suffix is unknown, or something is there and may not be replaced.
     DataError
         If `shapes` has no geometry.
+
+    Examples
+    --------
+    >>> import geopandas, shapely
+    >>> outlines = geopandas.GeoDataFrame({"classification": ["tumour"]}, geometry=[shapely.box(0, 0, 9, 9)])
+    >>> ig.write_shapes(outlines, tmp_path / "outlines.geojson").name
+    'outlines.geojson'
     """
     target = Path(path)
     _kind(target, (".geojson", ".json"))

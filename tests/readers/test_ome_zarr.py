@@ -240,3 +240,14 @@ def test_opening_a_large_image_reads_only_descriptions(tmp_path: Path) -> None:
     image = OmeZarr(url=str(tmp_path / "a.zarr")).read()
     assert image.shape == big.shape
     assert image[0, 5000:5010, :10].values.sum() == 0
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_chunk_that_was_cut_off_gives_no_numbers(tmp_path: Path, version: str) -> None:
+    """Blosc copies what it cannot compress, and then reads beyond the end of a shorter file."""
+    store = write(tmp_path / "a.zarr", version)
+    chunks = [one for one in (tmp_path / "a.zarr").rglob("*") if one.is_file() and one.stat().st_size > 1000]
+    chunk = next(one for one in chunks if one.suffix != ".json" and not one.name.startswith("."))
+    chunk.write_bytes(chunk.read_bytes()[:-40])
+    with pytest.raises(DataError, match="truncated or damaged"):
+        [OmeZarr(url=store, level=level).read().compute() for level in (0, 1)]
