@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from integrate.align.annotate import annotate_elements, annotating
+from integrate.align.grid import read_grid
 from integrate.errors import DataError
 from integrate.keys import ACQUISITION_ID, ATTRS, LEVELS, REGION_ID, SPECIMEN_ID, SUBJECT_ID
 from integrate.model.image import channel_names, image_notes, pixel_size_um
@@ -208,24 +209,40 @@ class _Placed:
 
 def _place_labels(labels: xr.DataArray, space: str) -> Any:
     from spatialdata.models import Labels2DModel
-    from spatialdata.transformations import Identity, Scale
 
-    size = pixel_size_um(labels)
-    placed = {f"{space}_px": Identity()} if size is None else {space: Scale(list(size), axes=("y", "x"))}
-    return Labels2DModel.parse(labels.data, dims=("y", "x"), transformations=placed)
+    placed = {_space_name(labels, space): _placement(labels)}
+    return _noted(Labels2DModel.parse(labels.data, dims=("y", "x"), transformations=placed), labels)
+
+
+def _space_name(image: xr.DataArray, space: str) -> str:
+    return f"{space}_px" if pixel_size_um(image) is None else space
+
+
+def _placement(image: xr.DataArray) -> Any:
+    """Return the map from pixels to the unit of the coordinates, which know where a crop begins."""
+    from spatialdata.transformations import Affine, Scale
+
+    grid = read_grid(image)
+    if grid.is_straight and not grid.affine.array[:2, 2].any():
+        return Scale(list(grid.size), axes=("y", "x"))
+    return Affine(grid.affine.array, input_axes=("x", "y"), output_axes=("x", "y"))
+
+
+def _noted(element: Any, image: xr.DataArray) -> Any:
+    """Return an element that keeps our notes while it is in memory; on disk only SpatialData's own ``attrs`` last."""
+    element.attrs[ATTRS] = image_notes(image)
+    return element
 
 
 def _place_volume(volume: xr.DataArray, space: str) -> Any:
-    """Place a volume by its affine; that speaks of voxel centres, SpatialData of corners: half a voxel lies between."""
-    import numpy as np
+    """Place a volume by its affine, which speaks of voxel centres where SpatialData speaks of corners."""
     from spatialdata.models import Image3DModel
     from spatialdata.transformations import Affine
 
-    corner = np.eye(4)
-    corner[:3, 3] = -0.5
-    matrix = np.asarray(image_notes(volume)["affine_lps"], dtype=float) @ corner
-    affine = Affine(matrix, input_axes=("x", "y", "z"), output_axes=("x", "y", "z"))
-    return Image3DModel.parse(volume.data[None], dims=("c", "z", "y", "x"), transformations={space: affine})
+    axes = ("x", "y", "z")
+    affine = Affine(read_grid(volume).affine.array, input_axes=axes, output_axes=axes)
+    element = Image3DModel.parse(volume.data[None], dims=("c", "z", "y", "x"), transformations={space: affine})
+    return _noted(element, volume)
 
 
 def _place_shapes(outlines: Any, space: str, scale: Any) -> Any:
@@ -262,11 +279,13 @@ def place_image(image: xr.DataArray, *, space: str) -> Any:
     Returns
     -------
     A lazy SpatialData image. Its transformation maps pixel ``i`` (covering ``[i, i + 1)``) to micrometres by the pixel
-    size of each axis, or is the identity in pixels.
+    size of each axis, from where a crop begins, or is the identity in pixels. Our notes stay in
+    ``attrs["integrate"]`` in memory, so that measuring it gives micrometres.
     """
     from spatialdata.models import Image2DModel
-    from spatialdata.transformations import Identity, Scale
 
-    size = pixel_size_um(image)
-    placed = {f"{space}_px": Identity()} if size is None else {space: Scale(list(size), axes=("y", "x"))}
-    return Image2DModel.parse(image.data, dims=("c", "y", "x"), c_coords=channel_names(image), transformations=placed)
+    placed = {_space_name(image, space): _placement(image)}
+    element = Image2DModel.parse(
+        image.data, dims=("c", "y", "x"), c_coords=channel_names(image), transformations=placed
+    )
+    return _noted(element, image)

@@ -122,7 +122,9 @@ def image_to_labels(image: xr.DataArray, regions: Any, grid: Grid) -> np.ndarray
     mine, theirs = pixel_size_um(image), pixel_size_um(regions)
     if (mine is None) == (theirs is None) or placed is not None:
         own = Grid(shape, theirs or (1.0, 1.0), _origin(regions, theirs), "px" if theirs is None else "um")
-        matrix = np.linalg.inv(_to_space(own)) @ (np.eye(3) if placed is None else placed) @ _to_space(grid)
+        matrix = np.linalg.inv(_to_space(own)) @ _to_space(grid)
+        if placed is not None:
+            matrix = np.linalg.inv(_to_space(_in_pixels(own))) @ placed @ _to_space(_in_pixels(grid))
     else:  # only one knows its pixel size: alike only if nothing else differs
         known = Grid(shape, grid.size, _origin(regions, grid.size), grid.unit)
         matrix = np.linalg.inv(_to_space(known)) @ _to_space(grid)
@@ -158,7 +160,7 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
     if unit is None and mine:
         placed = shared_space(shapes.attrs.get("transform"), mine)
         if placed is not None:
-            return np.linalg.inv(_to_space(grid)) @ placed
+            return np.linalg.inv(_to_space(_in_pixels(grid))) @ placed
     unit = unit or image_notes(shapes).get("unit") or ("px" if grid.unit == "px" else None)
     if unit not in ("um", "px"):
         raise UnitError(
@@ -169,6 +171,12 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
         raise UnitError("the shapes are in micrometres and the pixel size of the image is unknown; give it one")
     step = (1.0, 1.0) if unit == grid.unit else grid.size
     return np.linalg.inv(_to_space(grid)) @ np.diag([step[1], step[0], 1.0])
+
+
+def _in_pixels(grid: Grid) -> Grid:
+    """Return the grid in the own coordinates of a SpatialData element, which count pixels whatever their size."""
+    origin = (grid.origin[0] / grid.size[0], grid.origin[1] / grid.size[1])
+    return Grid(grid.shape, (1.0, 1.0), origin, "px")
 
 
 def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
@@ -229,7 +237,8 @@ def _origin(array: xr.DataArray, size: tuple[float, ...] | None) -> tuple[float,
     """Return the outer corner of the first pixel; coordinates are pixel centres."""
     import numpy as np
 
-    steps = size if size is not None and pixel_size_um(array) is not None else (1.0, 1.0)
+    in_um = size is not None and pixel_size_um(array) is not None and not array.attrs.get("transform")
+    steps = size if size is not None and in_um else (1.0, 1.0)
     scale = size or (1.0, 1.0)
     corner = []
     for axis, step, edge in zip(("y", "x"), steps, scale, strict=True):

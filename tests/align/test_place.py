@@ -264,3 +264,23 @@ def test_a_subject_opens_without_reading_a_pixel(cells_study: Callable[[str], St
 def test_a_subject_without_elements_is_said(simulated: tuple[Study, Path]) -> None:
     with pytest.raises(DataError, match=r"subject_id 'SIM-001' has no image, outline or table in \['rna'\]"):
         load_subject(simulated[0], "SIM-001", datasets=["rna"])
+
+
+def test_measuring_a_loaded_element_gives_micrometres(simulated: tuple[Study, Path], space: sd.SpatialData) -> None:
+    """The same numbers as measuring the image that the study opens."""
+    (image,) = simulated[0].each("fluorescence", subject_id="SIM-001")
+    labels = ig.segment_nuclei(image, channels="DAPI")
+    element = space["fluorescence_SIM-001-S1-IF"]
+    nuclei = sd.models.Labels2DModel.parse(
+        labels.data, dims=("y", "x"), transformations=get_transformation(element, get_all=True)
+    )
+    direct = ig.measure(image, labels)
+    placed = ig.measure(element, nuclei)
+    assert placed.var["unit"].to_dict() == direct.var["unit"].to_dict()
+    np.testing.assert_allclose(placed.to_df(), direct.to_df(), rtol=1e-6)
+
+
+def test_outlines_are_measured_on_the_slide_in_micrometres(space: sd.SpatialData) -> None:
+    measured = ig.measure(space[HE], space["outlines_SIM-001-S1-HE"])
+    placed = sd.transform(space["outlines_SIM-001-S1-HE"], to_coordinate_system=HE)
+    np.testing.assert_allclose(measured.to_df()["area_um2"], placed.area, rtol=0.01)
