@@ -64,7 +64,7 @@ format: env ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 lab: env ## JupyterLab on notebooks/
-	$(BIN)/jupyter lab notebooks $(ARGS)
+	$(BIN)/integrate lab notebooks $(ARGS)
 
 constraints: env ## pin every dependency anew within the ranges of pyproject.toml (add ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate \

@@ -55,6 +55,7 @@ from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
 from .prepare.segment import segment_nuclei as segment_nuclei
 from .report.run import run_report as run_report
+from .show import plot as plot
 from .show.figures import plot_association as plot_association
 from .show.figures import plot_availability as plot_availability
 from .show.figures import plot_cells as plot_cells
@@ -62,5 +63,8 @@ from .show.figures import plot_heatmap as plot_heatmap
 from .show.figures import plot_scatter as plot_scatter
 from .show.figures import plot_survival as plot_survival
 from .show.figures import plot_volcano as plot_volcano
+from .show.magic import load_ipython_extension as load_ipython_extension
+from .show.magic import unload_ipython_extension as unload_ipython_extension
+from .show.viewer import view as view
 
 __version__: str
