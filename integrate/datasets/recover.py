@@ -13,6 +13,7 @@ from integrate.analyse.cox import cox
 from integrate.keys import LEVELS, SUBJECT_ID
 from integrate.model.outcome import TimeToEvent
 from integrate.model.study import Study
+from integrate.prepare.annotate import compare_outlines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,6 @@ __all__ = ["LATER", "recover_truth"]
 LATER: tuple[tuple[str, str], ...] = (
     ("misalignment between slide and fluorescence", "registration"),
     ("tumour volume in CT", "radiomics"),
-    ("agreement of the two annotators", "annotation"),
 )
 DATASET_OF: dict[str, str] = {"CT": "ct", "IF": "fluorescence", "rna": "rna", "visium": "visium", "SM": "he"}
 
@@ -63,6 +63,7 @@ def recover_truth(folder: str | os.PathLike[str], study: Study, cohort: Cohort) 
         *_response(cohort),
         *_survival(cohort),
         *_site(cohort),
+        *_annotators(truth, study),
         *((what, "in truth.json", "–", f"later: {how}") for what, how in LATER),
     ]
     return pd.DataFrame(rows, columns=["truth", "planted", "found", "recovered"])
@@ -141,6 +142,24 @@ def _site(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
     tested = associate(cohort, "cells/DAPI_mean", "site", unit="subject").iloc[0]
     told = f"DAPI differs between sites, p = {tested['p']:.2g} (n = {tested['n_subjects']})"
     yield "batch effect of sites", "gain and offset per site", told, _verdict(bool(tested["p"] < 0.05))
+
+
+def _annotators(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:
+    planted = {
+        name: section["annotator_dice"]
+        for one in truth["subjects"].values()
+        for name, section in one["sections"].items()
+        if "annotator_dice" in section
+    }
+    rows = study.rows("outlines").set_index(LEVELS["specimen"])["obs_id"]
+    found = {
+        name: float(compare_outlines(next(study.each("outlines", specimen_id=name))).pairs["dice"].iloc[0])
+        for name in rows.index.unique()
+    }
+    off = max(abs(found[name] - dice) for name, dice in planted.items() if name in found)
+    told = f"Dice {min(found.values()):.3f} to {max(found.values()):.3f} on {len(found)} slides, at most {off:.1g} off"
+    expected = f"Dice {min(planted.values()):.3f} to {max(planted.values()):.3f} on {len(planted)} slides"
+    yield "agreement of the two annotators", expected, told, _verdict(set(found) == set(planted) and off < 1e-3)
 
 
 def _verdict(agrees: bool) -> str:  # noqa: FBT001 (a verdict has nothing to name)
