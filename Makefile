@@ -52,7 +52,7 @@ test-all: lint browser ## the same with the slow tests
 	$(BIN)/python -m pytest -m "not benchmark and not network" $(ARGS)
 
 bench: env ## benchmarks; their numbers go in the docs with machine and date
-	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
+	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks tests/show $(ARGS)
 
 lint: env ## ruff and mypy --strict
 	$(BIN)/ruff check .

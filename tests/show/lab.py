@@ -123,7 +123,9 @@ class Lab:
         """Write a notebook of code cells, unless it is there, and open it."""
         if sources:
             cells = [nbformat.v4.new_code_cell(source) for source in sources]
-            nbformat.write(nbformat.v4.new_notebook(cells=cells), self.root / name)
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)  # without it a dialog asks for a kernel
+            nbformat.write(notebook, self.root / name)
         self.page.goto(f"{self.address}/lab?reset")
         self.page.wait_for_function("window.jupyterapp", timeout=120_000)
         self.page.evaluate(OPEN, name)
