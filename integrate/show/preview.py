@@ -75,7 +75,7 @@ def describe(opened: Any, *, title: str) -> Html:
         Name of the dataset and item.
     """
     notes = image_notes(opened)
-    facts = [(key, notes[key]) for key in SHOWN if notes.get(key)]
+    facts = [(key, _plain(notes[key])) for key in SHOWN if notes.get(key)]
     if hasattr(opened, "obs") and hasattr(opened, "var"):
         return card(title, table(opened.obs, max_rows=6), rows(("", ""), facts), subtitle=f"AnnData {opened.shape}")
     if hasattr(opened, "columns"):
@@ -90,3 +90,9 @@ def describe(opened: Any, *, title: str) -> Html:
         held = [(name, kind) for kind, name, _ in opened.gen_elements()]
         return card(title, rows(("element", "kind"), held), subtitle="SpatialData")
     return card(title, str(opened)[:400], subtitle=type(opened).__name__)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return " · ".join(f"{key} {one}" for key, one in value.items())
+    return " × ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -258,9 +259,11 @@ class Viewer(anywidget.AnyWidget):
         The PNG. Where no browser answers in time it is the still picture of the whole image.
         """
         ticket = len(self._pictures) + 1
+        end = time.monotonic() + timeout_s
         with self._answered:
-            self.send({"type": "snapshot", "ticket": ticket})
-            self._answered.wait_for(lambda: ticket in self._pictures, timeout_s)
+            while ticket not in self._pictures and time.monotonic() < end:
+                self.send({"type": "snapshot", "ticket": ticket})  # again, for a page that is still being drawn
+                self._answered.wait_for(lambda: ticket in self._pictures, min(1.0, timeout_s))
             picture = self._pictures.get(ticket, b"")
         if not picture:
             warn(f"no browser answered within {timeout_s:g} s; the picture is the still one of the whole image")

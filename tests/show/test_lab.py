@@ -111,3 +111,22 @@ def test_notebook_01_runs_and_its_image_opens_in_a_viewer(lab: Lab, repository: 
     assert total > 0
     assert lab.ask_until("int(viewer.selected.sum())", str(total)) == str(total)
     page.screenshot(path=str(pictures / "lab_notebook_01.png"))
+
+
+def test_the_catalog_browser_types_code_into_the_notebook(lab: Lab, pictures: Path) -> None:
+    lab.open(
+        "browser.ipynb",
+        "import integrate as ig\ncatalog = ig.datasets.toy_catalog()\nig.browse(catalog, beside=False)",
+        "# here",
+    )
+    lab.run_all()
+    page = lab.page
+    page.click("[data-dataset=fields]", timeout=60_000)
+    page.wait_for_function("document.querySelector('.ig-look img')?.naturalWidth === 64", timeout=60_000)
+    page.click(".ig-insert")
+    source = "panel.content.model.cells.get(1).sharedModel.getSource()"
+    page.wait_for_function(f"{source}.includes('load_item')")
+    assert page.evaluate(source) == '# here\nfields = catalog["fields"].load_item("field=f1_P01")'
+    page.screenshot(path=str(pictures / "lab_browser.png"))
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
+    assert lab.ask_until("fields.attrs['integrate']['ids']['folder']", "'f1_P01'") == "'f1_P01'"

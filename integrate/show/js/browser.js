@@ -11,10 +11,13 @@ function make(tag, properties = {}, ...children) {
   return made;
 }
 
-// Types into the notebook's active cell as a person would, so that undo and completion work; false when there is none.
-function typeIntoNotebook(code) {
-  const cell = document.querySelector(".jp-Notebook .jp-CodeCell.jp-mod-active .cm-content")
-    ?? [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .cm-content")].pop();
+// Types into the notebook as a person would, so that undo and completion work: into the active cell, or into the one
+// after the panel when the panel's own cell is the active one, as it is after a click. False when there is none.
+function typeIntoNotebook(code, panel) {
+  const own = panel.closest(".jp-Cell"), cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
+  const active = cells.find((one) => one.classList.contains("jp-mod-active") && one !== own);
+  const chosen = active ?? (own ? cells[cells.indexOf(own) + 1] : cells[cells.length - 1]);
+  const cell = chosen?.querySelector(".cm-content");
   if (!cell) return false;
   cell.focus();
   const end = document.createRange();
@@ -28,6 +31,7 @@ function typeIntoNotebook(code) {
 class Browser {
   constructor(model, root) {
     this.model = model;
+    this.root = root;
     this.text = make("input", { type: "search", placeholder: "words", "aria-label": "Words", class: "ig-text" });
     this.subject = make("input", { type: "search", placeholder: "subject", "aria-label": "Subject", class: "ig-subject" });
     this.modality = make("select", { "aria-label": "Modality", class: "ig-modality" },
@@ -97,12 +101,12 @@ class Browser {
     this.look.prepend(make("img", { src: url, alt: message.alt, onload: () => URL.revokeObjectURL(url) }));
   }
   put() {
-    if (typeIntoNotebook(this.code.textContent)) {
+    if (typeIntoNotebook(this.code.textContent, this.root)) {
       this.status.textContent = "Inserted into the notebook.";
       return;
     }
     navigator.clipboard?.writeText(this.code.textContent);
-    this.status.textContent = "No notebook cell here; the code is on the clipboard.";
+    this.status.textContent = "No code cell to type into; the code is on the clipboard.";
   }
   release() {
     clearTimeout(this.clock);

@@ -23,6 +23,7 @@ class Plane {
       role: "application", "aria-label": `${name} slice; arrows move the crosshair, page up and down change the slice` });
     this.canvas.style.aspectRatio = `${shape[right] * spacing[right]} / ${shape[down] * spacing[down]}`;
     this.context = this.canvas.getContext("2d");
+    this.width = shape[right] * spacing[right];
     this.marks = make("div", { class: "ig-marks" });
     this.lines = [make("i", { class: "ig-across" }), make("i", { class: "ig-down" })];
     this.title = make("figcaption");
@@ -30,6 +31,7 @@ class Plane {
     this.marks.append(...this.lines, ...[["top", up], ["bottom", low], ["left", left], ["right", far]]
       .map(([side, text]) => make("b", { class: `ig-${side}`, textContent: text })));
     this.element = make("figure", {}, make("div", { class: "ig-frame" }, this.canvas, this.marks), this.title);
+    this.element.style.flexGrow = this.width;  // one scale for all planes
     this.canvas.addEventListener("pointerdown", (event) => { this.canvas.focus(); this.held = true; this.canvas.setPointerCapture(event.pointerId); this.point(event); });
     this.canvas.addEventListener("pointermove", (event) => { if (this.held) this.point(event); });
     this.canvas.addEventListener("pointerup", () => { this.held = false; });
