@@ -123,6 +123,16 @@ from .join.store import read_cohort as read_cohort
 from .model.assemble import open_study as open_study
 from .model.outcome import TimeToEvent as TimeToEvent
 from .model.study import Study as Study
+from .prepare.annotate import Agreement as Agreement
+from .prepare.annotate import Majority as Majority
+from .prepare.annotate import Staple as Staple
+from .prepare.annotate import combine_outlines as combine_outlines
+from .prepare.annotate import compare_outlines as compare_outlines
+from .prepare.outline import ActiveContour as ActiveContour
+from .prepare.outline import Flood as Flood
+from .prepare.outline import Threshold as Threshold
+from .prepare.outline import outline_object as outline_object
+from .prepare.qupath import write_geojson as write_geojson
 from .prepare.segment import NucleusWatershed as NucleusWatershed
 from .prepare.segment import expand_labels as expand_labels
 from .prepare.segment import make_rings as make_rings
@@ -142,6 +152,8 @@ from .report.new import new_notebook as new_notebook
 from .report.run import run_report as run_report
 from .report.verify import diff_reports as diff_reports
 from .report.verify import verify_report as verify_report
+from .show import plot as plot
+from .show.browser import browse as browse
 from .show.figures import plot_association as plot_association
 from .show.figures import plot_availability as plot_availability
 from .show.figures import plot_cells as plot_cells
@@ -149,5 +161,10 @@ from .show.figures import plot_heatmap as plot_heatmap
 from .show.figures import plot_scatter as plot_scatter
 from .show.figures import plot_survival as plot_survival
 from .show.figures import plot_volcano as plot_volcano
+from .show.magic import load_ipython_extension as load_ipython_extension
+from .show.magic import unload_ipython_extension as unload_ipython_extension
+from .show.viewer import view as view
+from .show.volume import open_niivue as open_niivue
+from .show.volume import view_volume as view_volume
 
 __version__: str

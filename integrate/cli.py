@@ -379,5 +379,44 @@ def demo(
     typer.echo(f"\nreport page: {report.page}")
 
 
+@app.command("doctor")
+@_told
+def doctor(
+    *,
+    browser: Annotated[bool, typer.Option(help="Start Chromium and ask it for WebGL2.")] = True,
+) -> None:
+    """Check the environment and say what to do. Exit status 1 when something must be mended."""
+    from integrate.show.doctor import FAULT, check_environment
+
+    found = check_environment(browser=browser)
+    colours = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, FAULT: typer.colors.RED}
+    for one in found:
+        typer.echo(f"{typer.style(f'{one.verdict:>5}', fg=colours[one.verdict])}  {one.what}")
+        if one.fix:
+            typer.echo(f"       -> {one.fix}")
+    if any(one.verdict == FAULT for one in found):
+        raise typer.Exit(1)
+
+
+@app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@_told
+def lab(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of notebooks; shipped ones that are absent are copied.")
+    ] = Path("notebooks"),
+    notebook: Annotated[str | None, typer.Option(help="Notebook to open; by default the first.")] = None,
+) -> None:
+    """Start JupyterLab with the notebooks and this environment's kernel. Further options go to JupyterLab."""
+    import subprocess
+
+    from integrate.show.lab import lab_command, prepare_notebooks
+
+    place = folder.absolute()
+    prepare_notebooks(place)
+    command = lab_command(place, notebook=notebook, arguments=context.args)
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
 if __name__ == "__main__":
     app()

@@ -1,1 +1,5 @@
-"""Show: figures and HTML."""
+"""Show: viewers, figures and HTML."""
+
+from integrate.show import plot
+
+__all__ = ["plot"]

@@ -22,9 +22,12 @@ from integrate.show.figures import (
     plot_association,
     plot_availability,
     plot_cells,
+    plot_checkerboard,
+    plot_forest,
     plot_heatmap,
     plot_scatter,
     plot_survival,
+    plot_upset,
     plot_volcano,
 )
 
@@ -327,6 +330,9 @@ MAKERS: dict[str, Callable[[], Figure]] = {
     "scatter": lambda: plot_scatter([1.0, 2, 3], [1.0, 3, 2]),
     "heatmap": lambda: plot_heatmap(pd.DataFrame(np.eye(4))),
     "survival": lambda: plot_survival(_curves()),
+    "checkerboard": lambda: plot_checkerboard(_image(), _image()),
+    "upset": lambda: plot_upset(pd.DataFrame({"ct": [1, 0], "rna": [1, 1]})),
+    "forest": lambda: plot_forest(pd.DataFrame({"effect": [1.0], "ci_low": [0.5], "ci_high": [2.0]})),
     "volcano": lambda: plot_volcano(pd.DataFrame({"effect": [1.0], "q": [0.01]})),
 }
 
@@ -369,3 +375,55 @@ def test_the_palette_is_okabe_and_itos() -> None:
     published = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
     assert set(figures.PALETTE) == published
     assert set(figures.CHANNEL_COLOURS) <= published
+
+
+def test_overlap_counts_exactly_those_who_have_the_same() -> None:
+    counts = pd.DataFrame(
+        {"ct": [1, 1, 0, 0, 0], "rna": [2, 1, 1, 0, np.nan]}, index=["P01", "P02", "P03", "P04", "P05"]
+    )
+    figure = plot_upset(counts)
+    assert "2 with nothing only, 2 with ct and rna only, 1 with rna only" in str(figure.get_label())
+    assert sorted(bar.get_height() for bar in figure.axes[0].patches) == [1, 2, 2]
+    words = _words(figure).replace("\n", " ")
+    assert "rna (3)" in words
+    assert "1 unknown counts taken as none" in words
+    assert "1 subjects in other combinations not shown" in _words(plot_upset(counts, max_sets=2)).replace("\n", " ")
+
+
+def test_a_forest_draws_limits_and_says_what_it_leaves_out() -> None:
+    rows = pd.DataFrame(
+        {
+            "x": ["CD8", "age", "gone"],
+            "effect": [np.log(2), -0.1, np.nan],
+            "ci_low": [0.1, -0.5, 0],
+            "ci_high": [1, 0.3, 1],
+        }
+    )
+    figure = plot_forest(rows, ratio=True)
+    assert "2 effects; 1 without an effect not shown; CD8 2 (1.11 to 2.72), age 0.905" in str(figure.get_label())
+    ends = [np.asarray(line.get_xdata()) for line in figure.axes[0].lines[:2]]
+    np.testing.assert_allclose(ends, np.exp([[0.1, 1], [-0.5, 0.3]]))
+    widths = [line.get_linewidth() for line in figure.axes[0].lines[:2]]
+    assert widths[0] > widths[1]  # only the first excludes a ratio of 1
+    with pytest.raises(DatasetNotFoundError, match="no column 'hr' in the results"):
+        plot_forest(rows, effect="hr")
+
+
+def test_a_checkerboard_shows_each_image_in_its_own_fields() -> None:
+    ones = [np.full((1, 80, 80), value, np.uint8) for value in (10, 20)]
+    for data in ones:
+        data[0, 0, 0], data[0, 0, 10] = 0, 0  # black somewhere in both kinds of field
+    first, second = (make_image(data, channels=["a"], pixel_size_um=None) for data in ones)
+    shown = _picture(plot_checkerboard(first, second, percentiles=(0, 100)))
+    blue, orange = (tuple(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)) for c in figures.CHANNEL_COLOURS[:2])
+    np.testing.assert_allclose([shown[5, 5], shown[5, 15], shown[15, 5], shown[15, 15]], [blue, orange, orange, blue])
+    with pytest.raises(AlignmentError, match="resample one to the other"):
+        plot_checkerboard(first, make_image(ones[0][:, :70], channels=["a"], pixel_size_um=None))
+
+
+def test_short_names_are_the_same_functions() -> None:
+    import integrate as ig
+
+    assert ig.plot.volcano is plot_volcano
+    long = {name.removeprefix("plot_") for name in figures.__all__ if name.startswith("plot_")}
+    assert set(ig.plot.__all__) == long - {"cells"} | {"overlay"}
