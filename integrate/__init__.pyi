@@ -149,6 +149,7 @@ from .readers.write import write_shapes as write_shapes
 from .report.batch import run_batch as run_batch
 from .report.difference import Tolerance as Tolerance
 from .report.new import new_notebook as new_notebook
+from .report.provenance import provenance as provenance
 from .report.run import run_report as run_report
 from .report.verify import diff_reports as diff_reports
 from .report.verify import verify_report as verify_report

@@ -26,6 +26,7 @@ from integrate.features.whole import WholeFamily
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_settings, record, settle_loads
+from integrate.model.trace import TRACE, note_trace, trace_of
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -187,7 +188,7 @@ def measure(
         families,
         region=name,
         ids=ids,
-        notes={"ids": ids, **place, **origin, **file},
+        notes={"ids": ids, **place, **origin, **file, TRACE: note_trace(trace_of(image, regions))},
         input_hashes={True: origin["input_hash"], False: labels_hash},
         names=source.names if isinstance(source, Outlines) else None,
         covered=source.covered if isinstance(source, Outlines) else None,

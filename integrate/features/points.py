@@ -18,6 +18,7 @@ from integrate.keys import ACQUISITION_ID, ATTRS, INSTANCE_ID, REGION_ID
 from integrate.model.feature import Feature, feature_table
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_array, hash_settings, record
+from integrate.model.trace import TRACE, note_trace, trace_of
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -125,7 +126,13 @@ def count_points(
         "n_left_out": found.left_out,
     }
     record("count_points", region=name, ids=ids, instances=len(frame), features=len(found.names), **counts, **made)
-    return _table(found, frame, region=name, ids=ids, notes={"ids": ids, **counts, **made})
+    return _table(
+        found,
+        frame,
+        region=name,
+        ids=ids,
+        notes={"ids": ids, **counts, **made, TRACE: note_trace(trace_of(points, regions))},
+    )
 
 
 @dataclass(frozen=True, slots=True)

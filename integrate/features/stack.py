@@ -9,6 +9,7 @@ from integrate.errors import AlignmentError, some
 from integrate.keys import ATTRS
 from integrate.model.image import image_ids, image_notes
 from integrate.model.provenance import hash_settings
+from integrate.model.trace import TRACE, note_trace, trace_of
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -60,7 +61,13 @@ def stack_cells(tables: Iterable[ad.AnnData]) -> ad.AnnData:
     stacked = ad.concat(given, join="outer", merge=None, fill_value=float("nan"))[:, list(var.index)].copy()
     stacked.var = var
     without_rows = {str(number): image_ids(table) for number, table in enumerate(given) if table.n_obs == 0}
-    stacked.uns[ATTRS] = {**image_notes(given[0]), "ids": {}, "stacked": len(given), "without_rows": without_rows}
+    stacked.uns[ATTRS] = {
+        **image_notes(given[0]),
+        "ids": {},
+        "stacked": len(given),
+        "without_rows": without_rows,
+        TRACE: note_trace(trace_of(*given)),
+    }
     regions = [region for table in given for region in _regions(table)]
     stacked.uns["spatialdata_attrs"] = {**given[0].uns.get("spatialdata_attrs", {}), "region": regions}
     return stacked

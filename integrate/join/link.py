@@ -20,6 +20,7 @@ from integrate.join.units import UNITS, study_units
 from integrate.join.visit import check_visit
 from integrate.keys import ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.provenance import hash_array, record
+from integrate.model.trace import TRACE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,7 @@ def _described(
     table = clinical_table(study, clinical).take(part.rows.origin)
     described = describe_units(table, part.rows, units, unit=unit, level=part.level, steps=part.steps)
     obs = units.join(described.frame)
-    obs.attrs[ATTRS] = described.frame.attrs[ATTRS]
+    obs.attrs[ATTRS] = {**described.frame.attrs[ATTRS], TRACE: part.rows.trace}
     return obs, described.varying
 
 
@@ -207,7 +208,7 @@ def _to_anndata(rows: Rows, obs: pd.DataFrame, unit: str) -> Any:
         obs=pd.concat([parents, beside], axis=1),
         var=rows.var,
         layers={"n": rows.n, **rows.counts},
-        uns={ATTRS: {"assay": rows.name, "unit": unit, "source": rows.source}},
+        uns={ATTRS: {"assay": rows.name, "unit": unit, "source": rows.source, TRACE: rows.trace}},
     )
 
 

@@ -13,6 +13,7 @@ from integrate.keys import ATTRS, DAY, ID_COLUMNS, INSTANCE_ID, LEVELS, VISIT
 from integrate.model.feature import FEATURE_COLUMNS
 from integrate.model.image import image_ids, image_notes
 from integrate.model.provenance import hash_array
+from integrate.model.trace import merged, note_trace, trace_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +45,13 @@ def read_rows(study: Study, name: str, given: Any) -> Rows:
     if isinstance(given, str):
         return _from_dataset(study, name, given)
     if hasattr(given, "obs") and hasattr(given, "var"):
-        return _from_anndata(name, given)
+        return _traced(_from_anndata(name, given), given)
     if hasattr(given, "columns") and hasattr(given, "iloc"):
-        return _from_frame(name, given, codebook={})
+        return _traced(_from_frame(name, given, codebook={}), given)
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
         pieces = list(given)
         if pieces and all(hasattr(piece, "obs") and hasattr(piece, "var") for piece in pieces):
-            return stack_pieces([_from_anndata(name, piece) for piece in pieces])
+            return _traced(stack_pieces([_from_anndata(name, piece) for piece in pieces]), *pieces)
     raise AlignmentError(
         f"{name!r} is {type(given).__name__}; give the name of a dataset, an AnnData, a table, or several AnnData"
     )
@@ -62,7 +63,7 @@ def _from_dataset(study: Study, name: str, dataset: str) -> Rows:
         table = study.table(dataset)
         codebook = dict(table.attrs.get(ATTRS, {}).get("columns", {}))
         table = table.drop(columns=[c for c in table.attrs.get(ATTRS, {}).get("keys", {}) if c in table])
-        rows = _from_frame(name, table, codebook=codebook, level=entry.level, source=dataset)
+        rows = _traced(_from_frame(name, table, codebook=codebook, level=entry.level, source=dataset), table)
     else:
         rows = _from_items(study, name, dataset, known)
     said = {"level": entry.level, "unit": str(dict(entry.metadata.get("units") or {}).get("value", ""))}
@@ -80,7 +81,7 @@ def _from_items(study: Study, name: str, dataset: str, known: pd.DataFrame) -> R
     """Return the rows of a dataset that is not a table: one AnnData, or one per item."""
     if not len(known):
         raise AlignmentError(f"{dataset!r} lists no ids, so its rows belong to nobody; declare its keys in the catalog")
-    pieces = []
+    pieces, traces = [], []
     for opened in study.each(dataset):
         if not (hasattr(opened, "obs") and hasattr(opened, "var")):
             raise AlignmentError(
@@ -88,7 +89,13 @@ def _from_items(study: Study, name: str, dataset: str, known: pd.DataFrame) -> R
                 f"the result: link(study, {name}=measure(...), ...)"
             )
         pieces.append(_from_anndata(name, opened))
-    return stack_pieces(pieces)
+        traces.append(trace_of(opened))
+    return replace(stack_pieces(pieces), trace=note_trace(merged(traces)))
+
+
+def _traced(rows: Rows, *given: Any) -> Rows:
+    """Return the rows with what the objects they came from say of their origin."""
+    return replace(rows, trace=note_trace(trace_of(*given)))
 
 
 def _from_anndata(name: str, table: Any) -> Rows:

@@ -65,6 +65,7 @@ class Rows:
     counts: Mapping[str, Any] = field(default_factory=dict)
     empty: tuple[Mapping[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    trace: str = ""
 
     def column(self, name: str) -> pd.Series[Any]:
         """Return a feature or a column beside the features.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from integrate.errors import ParameterError, UnitError, warn
 from integrate.model.image import channel_names, image_ids, image_notes, make_labels, pixel_size_um, select_channel
 from integrate.model.provenance import hash_settings, record
+from integrate.model.trace import TRACE, note_trace, trace_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -306,8 +307,9 @@ def _labels_like(
     notes = {"step": made_by, "settings": settings, "settings_hash": hash_settings({made_by: settings})}
     ids = image_ids(source)
     tool = f"integrate {__version__}"
-    made = make_labels(labels, pixel_size_um=pixel_size_um(source), ids=ids, tool=tool, **notes)
     record("segment", ids=ids, tool=tool, instances=len(_ids(labels)), **notes)
+    notes[TRACE] = note_trace(trace_of(source))
+    made = make_labels(labels, pixel_size_um=pixel_size_um(source), ids=ids, tool=tool, **notes)
     return made.assign_coords({axis: source.coords[axis] for axis in ("y", "x") if axis in source.coords})
 
 

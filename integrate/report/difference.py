@@ -33,6 +33,11 @@ class Tolerance:
         Of numbers: ``|a − b| ≤ absolute + relative · max(|a|, |b|)``.
     pixels
         Share of a figure's pixels that may differ.
+
+    Examples
+    --------
+    >>> Tolerance(relative=0.01).close(1.0, 1.009)
+    True
     """
 
     relative: float = 1e-6
