@@ -9,6 +9,7 @@ from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID, VISIT
 from integrate.model.audit import Finding, listed, named
 from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
+from integrate.model.lineage import inherit_subjects, read_lineage
 from integrate.model.provenance import hash_file
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Study
 
@@ -53,6 +54,12 @@ def open_study(catalog: Any) -> Study:
     findings = [finding for part in parts for finding in part.findings] + parent_findings
     tables = {part.name: part.table for part in parts if part.table is not None}
     tables = {name: _refill_ids(table, name, sample_map) for name, table in tables.items()}
+    lineage, lineage_findings = read_lineage(declared.get("parents"), tables, rules)
+    if len(lineage):
+        sample_map, more = inherit_subjects(sample_map, lineage)
+        sample_map, _ = _with_parents(sample_map)
+        tables = {name: _refill_ids(table, name, sample_map) for name, table in tables.items()}
+        lineage_findings += more
     known = _spine_subjects(declared, tables, sample_map)
     subjects, variable_findings = _describe_subjects(known, tables, {part.name: part.entry for part in parts})
     return Study(
@@ -63,7 +70,8 @@ def open_study(catalog: Any) -> Study:
         tables=tables,
         datasets={name: catalog[name] for name in catalog},
         declared=declared,
-        findings=tuple(findings + variable_findings),
+        lineage=lineage,
+        findings=tuple(findings + lineage_findings + variable_findings),
         catalog=_origin(catalog),
     )
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, SourceNotFoundError
-from integrate.keys import SUBJECT_ID
+from integrate.keys import SPECIMEN_ID, SUBJECT_ID
 from integrate.model.audit import Finding
 from integrate.model.folder import read_document, read_frame, table_file, write_document, write_folder, write_frame
 from integrate.model.identity import IDENTIFIER_COLUMNS
+from integrate.model.lineage import PARENT_ID, no_lineage
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Dataset, Study
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "subjects": (),
     "sample_map": SAMPLE_MAP_COLUMNS,
     "identifiers": IDENTIFIER_COLUMNS,
+    "lineage": (SPECIMEN_ID, PARENT_ID),
 }
 DERIVED: tuple[str, ...] = ("specimens", "visits", "acquisitions", "regions", "assays")
 
@@ -97,7 +99,9 @@ def _write_parts(study: Study, folder: Path) -> None:
     write_document(document, folder / DOCUMENT)
     (folder / "tables").mkdir()
     problems = []
-    files = {name: (getattr(study, name), folder / f"{name}.parquet") for name in (*SOURCES, *DERIVED)}
+    held = {name: getattr(study, name) for name in (*SOURCES, *DERIVED)}
+    held["lineage"] = no_lineage() if study.lineage is None else study.lineage
+    files = {name: (held[name], folder / f"{name}.parquet") for name in (*SOURCES, *DERIVED)}
     files |= {f"table {name!r}": (study.tables[name], table_file(folder, name)) for name in study.tables}
     for name, (frame, file) in files.items():
         try:
@@ -169,6 +173,7 @@ def read_stored(folder: Path, document: Mapping[str, Any], opened: Mapping[str, 
         subjects=subjects,
         sample_map=read_frame(folder / "sample_map.parquet"),
         identifiers=read_frame(folder / "identifiers.parquet"),
+        lineage=read_frame(folder / "lineage.parquet"),
         tables=StoredTables(folder, document["tables"]),
         datasets=datasets,
         declared=document["declared"],

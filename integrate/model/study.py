@@ -68,6 +68,8 @@ class Study:
         What opens each dataset, by name.
     declared
         The ``study`` section of the catalog.
+    lineage
+        Which specimen is part of which: ``specimen_id, parent_specimen_id``; ``None`` when the catalog does not say.
     findings
         What was noticed while the tables were built; part of the audit.
     catalog
@@ -93,19 +95,28 @@ class Study:
     tables: Mapping[str, pd.DataFrame]
     datasets: Mapping[str, Dataset]
     declared: Mapping[str, Any] = field(default_factory=dict)
+    lineage: pd.DataFrame | None = None
     findings: tuple[Any, ...] = ()
     catalog: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
     @cached_property
     def specimens(self) -> pd.DataFrame:
-        """One row per specimen, index ``specimen_id``, with its subject."""
-        return self._entities("specimen", (SUBJECT_ID,))
+        """One row per specimen, index ``specimen_id``: subject, datasets that show it, the specimen it is part of."""
+        from integrate.model.lineage import with_parents
+
+        return with_parents(self._entities("specimen", (SUBJECT_ID,)), self.lineage)
 
     @cached_property
     def acquisitions(self) -> pd.DataFrame:
-        """One row per acquisition, index ``acquisition_id``: subject, specimen, day, datasets that show it."""
-        return self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
+        """One row per acquisition, index ``acquisition_id``: subject, specimen, day, datasets, modality."""
+        table = self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
+        modality = {name: entry.modality for name, entry in self.datasets.items()}
+        told = {
+            names: " ".join(dict.fromkeys(filter(None, map(modality.get, names.split(" ")))))
+            for names in table["datasets"].unique()
+        }
+        return table.assign(modality=table["datasets"].map(told).astype(object))
 
     @cached_property
     def regions(self) -> pd.DataFrame:

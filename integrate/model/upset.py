@@ -64,7 +64,7 @@ def upset(counts: pd.DataFrame, *, row_label: str, column_label: str) -> Html:
     --------
     >>> import pandas as pd
     >>> counts = pd.DataFrame({"ct": [1, 0, 2], "rna": [1, 2, 1]})
-    >>> "2 subjects have ct, rna" in upset(counts, row_label="subjects", column_label="datasets")
+    >>> "2 subjects have rna, ct" in upset(counts, row_label="subjects", column_label="datasets")
     True
     """
     has = counts.iloc[:, :MAX_SETS] > 0
