@@ -28,5 +28,5 @@ ID_COLUMNS: Final[tuple[str, ...]] = (SUBJECT_ID, SPECIMEN_ID, ACQUISITION_ID, R
 #: Key under which we keep our notes in ``attrs`` (xarray, SpatialData) and ``uns`` (AnnData).
 ATTRS: Final = "integrate"
 
-#: Texts of a table that mean "missing" unless its catalog says otherwise. Clinical words ("unknown") are not among them.
+#: Texts of a table that mean "missing" unless its catalog says otherwise; clinical words ("unknown") are not of them.
 MISSING_TEXTS: Final[tuple[str, ...]] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
