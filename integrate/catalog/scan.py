@@ -176,7 +176,8 @@ def _walk(root: Path) -> tuple[list[Path], list[tuple[Path, dict[str, Any]]]]:
             continue
         for name in sorted(names):
             hidden = name.startswith(".") or (path == root and name in OWN)
-            if not hidden and (path / name).resolve().is_relative_to(root):
+            leads_out = os.path.islink(os.path.join(here, name)) and not (path / name).resolve().is_relative_to(root)
+            if not hidden and not leads_out:
                 files.append(path / name)
     return files, folders
 
