@@ -170,6 +170,10 @@ class AssetEntry(Entry):
             **self.metadata,
         }
 
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        return (self._key,)
+
     def _item_parameters(self, item: str) -> dict[str, str]:
         return {self._key: item}
 
@@ -196,6 +200,3 @@ class AssetEntry(Entry):
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "_opened"}
         return {**state, "_kept": tuple(self.rows.keys())} if self._narrowed else state
-
-    def __repr__(self) -> str:
-        return f"<Entry {self.name!r}: {self.modality} · {self.reader_name}({self._key}=…) · {self.description}>"

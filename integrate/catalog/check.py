@@ -81,7 +81,7 @@ def _entry_metadata(entry: Entry) -> Iterator[Finding]:
         yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
     for field, fault in check_codebook(entry.columns):
         yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
-    for question in entry.own_metadata.get("x-undecided") or []:
+    for question in entry.questions:
         told = f"{question}; say it in the entry and remove it from x-undecided"
         yield Finding("warning", "undecided", entry.name, told)
     if entry.reader_name in PATIENT_READERS and not entry.names_patient:

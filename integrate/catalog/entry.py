@@ -93,6 +93,17 @@ class Entry:
         return dict(self._spec["metadata"])
 
     @property
+    def questions(self) -> list[str]:
+        """What a scan left for a person to decide."""
+        asked = self.own_metadata.get("x-undecided")
+        return [str(one) for one in asked] if isinstance(asked, list) else []
+
+    @property
+    def usage(self) -> str:
+        """How one item is loaded, e.g. ``catalog.load('ct', subject=…)``."""
+        return f"catalog.load({', '.join([repr(self.name), *(f'{name}=…' for name in self._asked)])})"
+
+    @property
     def names_patient(self) -> bool:
         """Whether the ids include the one that a DICOM file's PatientID must be."""
         return self._spec["kwargs"].get("patient_namespace", "dicom_patient") in self.id_namespaces
@@ -239,6 +250,11 @@ class Entry:
         facts = {"bytes": self.size, "integrity": self.integrity or "no checksum; run `integrate catalog lock`"}
         return {name: value for name, value in facts.items() if value is not None}
 
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(self.parameters)
+
     def _item_parameters(self, item: str) -> dict[str, str]:
         return dict(parse_qsl(item, keep_blank_values=True))
 
@@ -299,14 +315,13 @@ class Entry:
         return confine(value, self._context.roots, where=where) if isinstance(value, str) else value
 
     def __repr__(self) -> str:
-        asks = ", ".join(f"{name}=…" for name in self.parameters)
+        asks = ", ".join(f"{name}=…" for name in self._asked)
         return f"<Entry {self.name!r}: {self.modality} · {self.reader_name}({asks}) · {self.description}>"
 
     def _repr_html_(self) -> str:
-        from integrate.model.html import card, rows
+        from integrate.catalog.listing import show_entry
 
-        body = [(str(key), _short(value)) for key, value in self.describe().items() if key != "name"]
-        return card(f"Dataset · {self.name}", rows(("", ""), body), subtitle=f"catalog {self._context.catalog}")
+        return show_entry(self, catalog=self._context.catalog, study=self._context.metadata)
 
 
 def stated_integrity(verify: Mapping[str, Any] | None) -> str:
@@ -329,8 +344,3 @@ def _names_in(value: Any, where: str) -> Sequence[str]:
     if isinstance(value, list):
         return [name for item in value for name in _names_in(item, where)]
     return template_names(value, where=where) if isinstance(value, str) else []
-
-
-def _short(value: Any, limit: int = 300) -> str:
-    text = str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

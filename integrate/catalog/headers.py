@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -30,8 +31,11 @@ LONG_LENGTH: frozenset[bytes] = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 )
 ENOUGH = 16_384
-SLIDES: tuple[str, ...] = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".czi")
-TABLES: tuple[str, ...] = (".csv", ".tsv", ".parquet", ".pq", ".xlsx")
+SLIDES: tuple[str, ...] = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif")
+TABLES: tuple[str, ...] = (".csv", ".tsv", ".parquet", ".pq")
+STATISTICS: tuple[str, ...] = (".sav", ".dta", ".sas7bdat", ".xpt")
+#: What the first line of an imaging mass cytometry's text export begins with.
+IMC_TEXT = "Start_push\tEnd_push\tPushes_duration\tX\tY\tZ"
 #: Metal isotopes as channel names of imaging mass cytometry write them.
 _METAL = re.compile(r"(?<![A-Za-z])(La|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Ir|Pt|Bi|In|Y)\(?\d{2,3}\)?(?!\d)")
 
@@ -54,7 +58,17 @@ def look_into(path: Path) -> Facts | None:
         if "." not in name or name.endswith((".dcm", ".dicom", ".ima")) or name.rpartition(".")[2].isdigit():
             header = dicom_header(path)
             return None if header is None else {"kind": "dicom", **header}
-    except (OSError, ValueError, KeyError, EOFError, struct.error, zlib.error, IndexError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        IndexError,
+        TypeError,
+        csv.Error,
+    ) as error:
         return {"kind": "unreadable", "fault": f"{type(error).__name__}: {error}"[:200]}
     return None
 
@@ -225,11 +239,28 @@ def _table(path: Path) -> Facts:
         import pyarrow.parquet as pq
 
         return {"kind": "table", "columns": pq.read_schema(path).names, "undecided": undecided}
-    if path.suffix == ".xlsx":
-        return {"kind": "spreadsheet", "undecided": ["save it as CSV: a spreadsheet changes ids and dates"]}
     with path.open(encoding="utf-8-sig") as stream:
         header = stream.readline(100_000).rstrip("\r\n")
     return {"kind": "table", "columns": header.split("\t" if path.suffix == ".tsv" else ","), "undecided": undecided}
+
+
+def _text(path: Path) -> Facts | None:
+    """Return a text file as what its first lines show: a delimited table, an export of a cytometer, or nothing."""
+    with path.open(encoding="utf-8-sig") as stream:
+        lines = [line.rstrip("\r\n") for line in (stream.readline(200_000) for _ in range(20)) if line.strip()]
+    if not lines:
+        return None
+    if lines[0].startswith(IMC_TEXT):
+        channels = [re.sub(r".*\((.+)\)$", r"\1", name) for name in lines[0].split("\t")[6:]]
+        return {"kind": "imc_text", "modality": "IMC", "channels": channels}
+    for separator in ("\t", ",", ";", "|"):
+        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
+        if len(lines) > 1 and len(widths) == 1 and widths != {1}:
+            columns = next(csv.reader(lines, delimiter=separator))
+            options = {} if separator == "\t" else {"separator": separator}
+            told = ["keys: which column holds which ids?"]
+            return {"kind": "table", "columns": columns, "options": options, "undecided": told}
+    return None
 
 
 def _named(kind: str, **facts: Any) -> Callable[[Path], Facts]:
@@ -246,4 +277,17 @@ _LOOKS: tuple[tuple[tuple[str, ...], Callable[[Path], Facts | None]], ...] = (
     ((".h5ad",), _h5ad),
     ((".geojson",), _geojson),
     (TABLES, _table),
+    (
+        (".xlsx", ".xlsm"),
+        _named("spreadsheet", undecided=["which sheet, which ids? a spreadsheet may change ids and dates"]),
+    ),
+    (STATISTICS, _named("statistics", undecided=["keys: which column holds which ids?"])),
+    ((".gct",), _named("gct", undecided=["keys: which ids name the samples?"])),
+    ((".h5mu",), _named("h5mu", undecided=["keys: which obs column, or obs_names, holds which ids?"])),
+    (
+        (".mcd",),
+        _named("mcd", modality="IMC", undecided=["acquisition: name one for each image, as an MCD holds several"]),
+    ),
+    ((".czi",), _named("czi", undecided=["modality: a slide or fluorescence?"])),
+    ((".txt",), _text),
 )

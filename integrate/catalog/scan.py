@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from integrate.catalog.folders import look_into_folder
 from integrate.catalog.headers import look_into
 from integrate.catalog.registry import qualified_reader
 from integrate.catalog.write import catalog_text, write_text_whole
@@ -22,6 +23,7 @@ COLUMNS: tuple[str, ...] = (
     *("shape", "files", "bytes", "undecided"),
 )
 NOTES = ".integrate-scan.jsonl"
+OWN: frozenset[str] = frozenset({"catalog.yaml", "assets.csv"})
 #: Kind of file to the readers that may open it, best first; one that is not installed is passed over.
 READERS: dict[str, tuple[str, ...]] = {
     "ome_tiff": ("OmeTiff",),
@@ -41,8 +43,19 @@ READERS: dict[str, tuple[str, ...]] = {
     "merscope": ("Merscope",),
     "cosmx": ("CosMx",),
     "isatab": ("IsaTab",),
+    "steinbock": ("Steinbock",),
     "ome_zarr": ("OmeZarr",),
+    "ome_zarr_plate": ("OmeZarrPlate",),
     "spatialdata": ("SpatialDataStore",),
+    "anndata_zarr": ("AnnDataZarr",),
+    "mudata_zarr": ("MuDataZarr",),
+    "h5mu": ("H5MU",),
+    "mcd": ("Imc",),
+    "imc_text": ("Imc",),
+    "czi": ("Czi",),
+    "gct": ("Gct",),
+    "spreadsheet": ("Table",),
+    "statistics": ("Table",),
     "CT": ("DicomSeries",),
     "MR": ("DicomSeries",),
     "PT": ("DicomSeries",),
@@ -50,7 +63,6 @@ READERS: dict[str, tuple[str, ...]] = {
     "RTSTRUCT": ("RtStruct",),
     "dicom": ("DicomImage",),
 }
-FOLDER_MODALITY: dict[str, str] = {"isatab": "metadata", "visium": "visium", "visium_hd": "visiumhd"}
 
 
 @dataclass
@@ -134,7 +146,11 @@ def scan_folder(folder: str | os.PathLike[str], *, overwrite: bool = False, show
     if there and not overwrite:
         raise CatalogError(f"{' and '.join(there)} exist in {root.name!r}; move them, or scan with overwrite")
     files, folders = _walk(root)
-    scan.rows += [_row(root, path, {"kind": kind, "modality": FOLDER_MODALITY.get(kind, "")}) for path, kind in folders]
+    for path, told in folders:
+        if "fault" in told:
+            scan.faults[path.relative_to(root).as_posix()] = told["fault"]
+        else:
+            scan.rows.append(_row(root, path, told))
     facts = _look(root, files, show_progress=show_progress)
     _group(scan, facts)
     scan.rows.sort(key=lambda row: (row["dataset"], row["item"]))
@@ -143,43 +159,27 @@ def scan_folder(folder: str | os.PathLike[str], *, overwrite: bool = False, show
     return scan
 
 
-def _walk(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _walk(root: Path) -> tuple[list[Path], list[tuple[Path, dict[str, Any]]]]:
     """Return the files to look into, and the folders that are one thing as a whole."""
     files: list[Path] = []
-    folders: list[tuple[Path, str]] = []
+    folders: list[tuple[Path, dict[str, Any]]] = []
     for here, inside, names in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.startswith(".") or name == ".zgroup")
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
         path = Path(here)
-        kind = _folder_kind(names, inside)
-        if kind is not None:
-            folders.append((path, kind))
+        try:
+            told = look_into_folder(path, names, inside)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            told = {"kind": "unreadable", "fault": f"{type(error).__name__}: {error}"[:200]}
+        if told is not None:
+            folders.append((path, told))
             inside[:] = []
             continue
         for name in sorted(names):
-            hidden = name.startswith(".") or (path == root and name in ("catalog.yaml", "assets.csv"))
-            if not hidden and (path / name).resolve().is_relative_to(root):
+            hidden = name.startswith(".") or (path == root and name in OWN)
+            leads_out = os.path.islink(os.path.join(here, name)) and not (path / name).resolve().is_relative_to(root)
+            if not hidden and not leads_out:
                 files.append(path / name)
     return files, folders
-
-
-def _folder_kind(names: Iterable[str], inside: Iterable[str]) -> str | None:
-    """Return what a folder is as a whole, by what lies in it."""
-    have, folders = set(names), set(inside)
-    if "experiment.xenium" in have:
-        return "xenium"
-    if "binned_outputs" in folders:
-        return "visium_hd"
-    if "spatial" in folders and ("filtered_feature_bc_matrix.h5" in have or "filtered_feature_bc_matrix" in folders):
-        return "visium"
-    if "cell_by_gene.csv" in have and "detected_transcripts.csv" in have:
-        return "merscope"
-    if any(name.endswith("_fov_positions_file.csv") for name in have) and any("_tx_file" in name for name in have):
-        return "cosmx"
-    if any(name.startswith("i_") and name.endswith(".txt") for name in have):
-        return "isatab"
-    if have & {".zattrs", ".zgroup", "zarr.json"}:
-        return "spatialdata" if folders & {"tables", "shapes", "images", "labels", "points"} else "ome_zarr"
-    return None
 
 
 def _look(root: Path, files: list[Path], *, show_progress: bool) -> dict[Path, dict[str, Any] | None]:
@@ -285,12 +285,13 @@ def _row(root: Path, path: Path, told: dict[str, Any], files: list[Path] | None 
         "files": len(members),
         "bytes": sum(member.stat().st_size for member in members),
         "undecided": "; ".join(undecided),
+        "options": told.get("options") or {},
     }
 
 
 def _dataset(kind: str, modality: str, name: str) -> str:
     """Return the name of the dataset an item belongs to; a table is a dataset of its own."""
-    if kind == "table":
+    if READERS.get(kind) == ("Table",):
         return "".join(sign if sign.isalnum() else "_" for sign in name.rpartition(".")[0])
     told = modality or kind
     return "".join(sign if sign.isalnum() else "_" for sign in told).lower()
@@ -302,7 +303,7 @@ def _write(scan: Scan) -> None:
         return
     unfinished = assets.with_name(f".{assets.name}.{os.getpid()}")
     with unfinished.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(scan.rows)
     unfinished.replace(assets)
@@ -338,7 +339,7 @@ def _entry(dataset: str, reader: str, rows: list[dict[str, Any]]) -> dict[str, A
     if reader == "Table":
         return {
             "reader": reader,
-            "kwargs": {"url": f"{{CATALOG_DIR}}/{rows[0]['path']}"},
+            "kwargs": {"url": f"{{CATALOG_DIR}}/{rows[0]['path']}", **rows[0]["options"]},
             "metadata": metadata,
         }
     item: dict[str, Any] = {"reader": reader, "url": "<path>"}

@@ -21,6 +21,7 @@ from integrate.catalog import scan as scan_module
 from integrate.catalog.check import check_catalog
 from integrate.catalog.headers import dicom_header, look_into
 from integrate.catalog.open import open_catalog
+from integrate.catalog.registry import qualified_reader
 from integrate.catalog.scan import NOTES, scan_folder
 from integrate.cli import app
 from integrate.datasets.simulate import simulate_study
@@ -185,6 +186,139 @@ def test_real_folders_are_listed(test_data: Callable[[str], Path], tmp_path: Pat
     } <= kinds
     assert sum(row["modality"] == "MR" for row in found.rows) >= 1
     assert not found.faults
+
+
+STORE_WORDS = (
+    *("ome", "multiscales", "omero", "channels", "label", "axes", "datasets", "name", "unit", "scale", "type", "plate"),
+    *("coordinateTransformations", "encoding-type", "attributes", "bioformats2raw.layout"),
+)
+VENDORS = {
+    "xenium": ("Xenium", ["experiment.xenium", "transcripts.parquet"]),
+    "visium_hd": ("VisiumHD", ["binned_outputs/square_008um/filtered_feature_bc_matrix.h5"]),
+    "visium": ("Visium", ["spatial/tissue_positions.csv", "filtered_feature_bc_matrix.h5"]),
+    "merscope": ("Merscope", ["cell_by_gene.csv", "detected_transcripts.csv"]),
+    "cosmx": ("CosMx", ["a_fov_positions_file.csv.gz", "a_tx_file.csv.gz"]),
+    "steinbock": ("Steinbock", ["panel.csv", "img/a.tiff", "masks/a.tiff"]),
+    "isatab": ("IsaTab", ["i_x.txt", "s_x.txt"]),
+    "mcd": ("Imc", ["run.mcd"]),
+    "czi": ("Czi", ["a.czi"]),
+    "h5mu": ("H5MU", ["a.h5mu"]),
+    "gct": ("Gct", ["a.gct"]),
+}
+
+
+@pytest.mark.parametrize("kind", VENDORS)
+def test_a_vendors_folder_is_one_item_marked_when_no_reader_is_there(tmp_path: Path, kind: str) -> None:
+    reader, files = VENDORS[kind]
+    for name in files:
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("x")
+    (row,) = scan_folder(tmp_path).rows
+    if qualified_reader(reader) is None:
+        assert (row["reader"], f"no reader for {kind} is installed" in row["undecided"]) == ("", True)
+    else:
+        assert row["reader"] == reader
+        assert kind in (row["dataset"], "mcd", "steinbock", "isatab", "visium_hd", "gct", "h5mu", "czi")
+        open_catalog(tmp_path / "catalog.yaml")
+    assert row["files"] == len(files)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_ome_zarr_says_its_channels_and_pixel_size(tmp_path: Path, version: str) -> None:
+    import zarr
+    from ome_zarr.format import FormatV04, FormatV05
+    from ome_zarr.writer import write_multiscale
+
+    form = FormatV04() if version == "0.4" else FormatV05()
+    group = zarr.open_group(str(tmp_path / "image.zarr"), mode="w", zarr_format=2 if version == "0.4" else 3)
+    write_multiscale(
+        [np.zeros((2, 40, 50), "uint16")],
+        group,
+        fmt=form,
+        axes=[{"name": "c", "type": "channel"}, *({"name": a, "type": "space", "unit": "nanometer"} for a in "yx")],
+        coordinate_transformations=[[{"type": "scale", "scale": [1, 500, 250]}]],
+    )
+    shown = {"channels": [{"label": "DNA"}, {"label": "CD3"}]}
+    if version == "0.4":
+        group.attrs["omero"] = shown
+    else:
+        group.attrs["ome"] = {**group.attrs["ome"], "omero": shown}  # type: ignore[dict-item]
+    (row,) = scan_folder(tmp_path).rows
+    assert (row["channels"], row["pixel_size_um"]) == ("DNA;CD3", "0.5;0.25")
+    assert "IF, IMC or MIBI? 2 channels named" in row["undecided"]
+    if qualified_reader("OmeZarr"):
+        entry = open_catalog(tmp_path / "catalog.yaml")["ome_zarr"]
+        image = entry.load_item(row["item"])
+        assert list(image.attrs["integrate"]["pixel_size_um"]) == [0.5, 0.25]
+        assert not check_catalog(open_catalog(tmp_path / "catalog.yaml"), deep=True).errors
+
+
+def test_zarr_stores_are_told_apart(tmp_path: Path) -> None:
+    def store(name: str, said: dict[str, object]) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "zarr.json").write_text(json.dumps({"zarr_format": 3, "attributes": said}))
+
+    store("a", {"spatialdata_attrs": {"version": "0.2"}})
+    store("b", {"encoding-type": "anndata"})
+    store("c", {"encoding-type": "MuData"})
+    store("d", {"ome": {"plate": {"wells": []}}})
+    store("e", {})
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / ".zattrs").write_text("{not json")
+    found = scan_folder(tmp_path)
+    assert [row["dataset"] for row in sorted(found.rows, key=lambda row: str(row["item"]))] == [
+        *("spatialdata", "anndata_zarr", "mudata_zarr", "ome_zarr_plate", "zarr"),
+    ]
+    assert list(found.faults) == ["f"]
+    assert "no reader for zarr is installed" in found.rows[-1]["undecided"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.integers(-2, 2) | st.sampled_from(["y", "x", "scale", "micrometer", "", "anndata"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(STORE_WORDS),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+def test_no_attributes_of_a_store_stop_a_scan(tmp_path_factory: pytest.TempPathFactory, said: object) -> None:
+    folder = tmp_path_factory.mktemp("zarr")
+    (folder / "s").mkdir()
+    (folder / "s" / ".zattrs").write_text(json.dumps(said))
+    found = scan_folder(folder)
+    assert len(found.rows) + len(found.faults) == 1
+
+
+def test_text_files_are_tables_only_when_their_lines_agree(tmp_path: Path) -> None:
+    (tmp_path / "commas.txt").write_text("id,age\np1,61\np2,4\n")
+    (tmp_path / "tabs.txt").write_text("id\tage\np1\t61\n")
+    (tmp_path / "bars.txt").write_text("id|age\np1|61\n")
+    (tmp_path / "README.txt").write_text("A study, of two people.\nNothing more to say.\n")
+    (tmp_path / "imc.txt").write_text(
+        "Start_push\tEnd_push\tPushes_duration\tX\tY\tZ\tIr191(DNA1)\tSm152(CD3)\n1\t2\t1\t0\t0\t0\t1\t2\n"
+    )
+    found = scan_folder(tmp_path)
+    assert found.unknown == ["README.txt"]
+    catalog = open_catalog(tmp_path / "catalog.yaml")
+    for name in ("commas", "tabs", "bars"):
+        assert list(catalog.load(name).columns) == ["id", "age"]
+    assert [row["channels"] for row in found.rows if row["modality"] == "IMC"] == ["DNA1;CD3"]
+
+
+def test_a_scan_shows_how_far_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.csv").write_text("id\n1\n")
+    scan_folder(tmp_path, show_progress=True)
+    assert "scan: 100%" in capfd.readouterr().err
+    scan_folder(tmp_path, overwrite=True)
+    assert capfd.readouterr().err == ""
 
 
 def test_command_line_scans(tmp_path: Path) -> None:
