@@ -120,11 +120,11 @@ def image_to_labels(image: xr.DataArray, regions: Any, grid: Grid) -> np.ndarray
         return None
     placed = shared_space(image.attrs.get("transform"), regions.attrs.get("transform"))
     mine, theirs = pixel_size_um(image), pixel_size_um(regions)
-    if (mine is None) == (theirs is None) or placed is not None:
+    if placed is not None:
+        matrix = np.linalg.inv(_to_own(regions)) @ placed @ _to_own(image)
+    elif (mine is None) == (theirs is None):
         own = Grid(shape, theirs or (1.0, 1.0), _origin(regions, theirs), "px" if theirs is None else "um")
         matrix = np.linalg.inv(_to_space(own)) @ _to_space(grid)
-        if placed is not None:
-            matrix = np.linalg.inv(_to_space(_in_pixels(own))) @ placed @ _to_space(_in_pixels(grid))
     else:  # only one knows its pixel size: alike only if nothing else differs
         known = Grid(shape, grid.size, _origin(regions, grid.size), grid.unit)
         matrix = np.linalg.inv(_to_space(known)) @ _to_space(grid)
@@ -160,7 +160,7 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
     if unit is None and mine:
         placed = shared_space(shapes.attrs.get("transform"), mine)
         if placed is not None:
-            return np.linalg.inv(_to_space(_in_pixels(grid))) @ placed
+            return np.linalg.inv(_to_own(image)) @ placed
     unit = unit or image_notes(shapes).get("unit") or ("px" if grid.unit == "px" else None)
     if unit not in ("um", "px"):
         raise UnitError(
@@ -173,10 +173,9 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
     return np.linalg.inv(_to_space(grid)) @ np.diag([step[1], step[0], 1.0])
 
 
-def _in_pixels(grid: Grid) -> Grid:
-    """Return the grid in the own coordinates of a SpatialData element, which count pixels whatever their size."""
-    origin = (grid.origin[0] / grid.size[0], grid.origin[1] / grid.size[1])
-    return Grid(grid.shape, (1.0, 1.0), origin, "px")
+def _to_own(element: xr.DataArray) -> np.ndarray[Any, Any]:
+    """Return the affine from ``x, y`` of pixels to the coordinates of a SpatialData element, which count pixels."""
+    return _to_space(Grid(tuple(element.shape[-2:]), (1.0, 1.0), _origin(element, None), "px"))
 
 
 def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
@@ -234,11 +233,11 @@ def shared_ids(image: xr.DataArray, regions: Any) -> dict[str, str]:
 
 
 def _origin(array: xr.DataArray, size: tuple[float, ...] | None) -> tuple[float, float]:
-    """Return the outer corner of the first pixel; coordinates are pixel centres."""
+    """Return the outer corner of the first pixel; coordinates are pixel centres, in SpatialData counted in pixels."""
     import numpy as np
 
-    in_um = size is not None and pixel_size_um(array) is not None and not array.attrs.get("transform")
-    steps = size if size is not None and in_um else (1.0, 1.0)
+    known = size is not None and pixel_size_um(array) is not None and "transform" not in array.attrs
+    steps = size if size is not None and known else (1.0, 1.0)
     scale = size or (1.0, 1.0)
     corner = []
     for axis, step, edge in zip(("y", "x"), steps, scale, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -65,6 +66,7 @@ def measure(
     threads: int | None = None,
     client: distributed.Client | None = None,
     progress: bool = False,
+    resume: str | os.PathLike[str] | None = None,
 ) -> ad.AnnData:
     """Return one row per region with its intensity in every channel, its place and its shape.
 
@@ -100,6 +102,10 @@ def measure(
         must reach the files behind a lazy image; an array in memory is sent to them.
     progress
         Show a bar that counts blocks.
+    resume
+        A folder of your own in which finished blocks are kept until all are done. Called again with the same image,
+        regions and features after a break, only the missing ones are measured; the result has the same bits. An image
+        is recognised by how it is read (path, chunks), not by its pixels.
 
     Returns
     -------
@@ -169,7 +175,7 @@ def measure(
     source = _source(image, regions, grid, unit)
     name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "regions"
     measured, labels_print, pixels_print = stream_blocks(
-        image, source, grid, [Position(), *families], threads=threads, client=client, progress=progress
+        image, source, grid, [Position(), *families], threads=threads, client=client, progress=progress, resume=resume
     )
     labels_hash = hash_settings({"grid": asdict(grid), "labels": labels_print})
     pixels = {"labels": labels_hash, "pixels": pixels_print, "dtype": image.dtype.name, "channels": measured.channels}

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredArray", "find_stored"]
 
-#: Classes of compressors in zarr 2 and 3, and the decoder of each in numcodecs.
+#: Classes of compressors in zarr 2 and 3, and the decoder of each in imagecodecs.
 _DECODERS: Final[dict[str, str]] = {
-    "BloscCodec": "Blosc",
-    "Blosc": "Blosc",
-    "ZstdCodec": "Zstd",
-    "Zstd": "Zstd",
-    "GzipCodec": "GZip",
-    "GZip": "GZip",
+    "BloscCodec": "blosc",
+    "Blosc": "blosc",
+    "ZstdCodec": "zstd",
+    "Zstd": "zstd",
+    "GzipCodec": "gzip",
+    "GZip": "gzip",
 }
 
 
@@ -91,15 +91,17 @@ class StoredArray:
 
 
 def _decompress(decoder: str | None, stored: bytes, into: np.ndarray[Any, Any]) -> None:
-    import numcodecs
-    from numcodecs import blosc
+    """Fill an array; not with numcodecs, whose Blosc shares locks between the threads of a process."""
+    import imagecodecs
 
+    flat = into.reshape(-1).view("u1")
     if decoder is None:
-        into.reshape(-1).view("u1")[:] = memoryview(stored)
-    elif decoder == "Blosc":
-        blosc.decompress(stored, into)  # without the checks of the codec's class, which take a while
-    else:
-        getattr(numcodecs, decoder)().decode(stored, into)
+        flat[:] = memoryview(stored)
+        return
+    how = {"numthreads": 1} if decoder == "blosc" else {}
+    decoded = getattr(imagecodecs, f"{decoder}_decode")(stored, out=flat, **how)
+    if len(decoded) != len(flat):
+        raise ValueError(f"found {len(decoded)} bytes, expected {len(flat)}")
 
 
 def find_stored(array: Any) -> StoredArray | None:

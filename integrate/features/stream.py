@@ -15,10 +15,12 @@ from integrate.features.fingerprint import Fingerprint, combine
 from integrate.features.layer import make_layer
 from integrate.features.partials import Partials
 from integrate.features.quantiles import Quantiles
+from integrate.features.resume import Resumable
 from integrate.features.seams import Edges, Seams
 from integrate.features.stored import find_stored
 from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
+from integrate.model.provenance import hash_settings
 
 if TYPE_CHECKING:
     import distributed
@@ -76,6 +78,7 @@ def stream_blocks(
     threads: int | None,
     client: distributed.Client | None = None,
     progress: bool = False,
+    resume: str | os.PathLike[str] | None = None,
 ) -> tuple[Measured, str, str]:
     """Return the merged quantities of all families, and fingerprints of the regions and of the pixels inside them.
 
@@ -92,6 +95,9 @@ def stream_blocks(
     seams = Seams(*cuts[-2:])
     prints = []
     run: Runner = partial(_run, threads) if client is None else partial(_run_on, client)
+    kept = None
+    if resume is not None:
+        kept = run = Resumable(run, resume, _name_inputs(image.data, regions, grid, families, windows))
     blocks = run(work, windows)
     for block in _shown(blocks, len(windows), progress=progress):
         if block.pixel_ids is block.ids:  # of labels; outlines are known as a whole where they start
@@ -115,7 +121,18 @@ def stream_blocks(
     if wholes_of:
         whole = measure_whole(pixels_of, regions, wholes_of, measured, windows, run)
         measured = replace(measured, values=values | whole)
+    if kept is not None:
+        kept.finish()
     return measured, regions.name(labels_print), combine([pixels_print])
+
+
+def _name_inputs(image: Any, regions: RegionSource, grid: Grid, families: Sequence[Any], windows: Any) -> list[str]:
+    """Return what tells one measurement from another before it is made: not a pixel of a lazy image is read."""
+    from dask.base import tokenize
+
+    from integrate import __version__
+
+    return [__version__, tokenize(image), tokenize(regions), tokenize(grid, windows), hash_settings(families)]
 
 
 def _split_ids(regions: RegionSource, windows: Sequence[Window], keys: Fingerprint) -> np.ndarray[Any, Any]:

@@ -52,6 +52,11 @@ def volume_grid(volume: xr.DataArray) -> Grid:
     import numpy as np
 
     notes = image_notes(volume)
+    if "transform" in volume.attrs and notes.get("spacing_mm"):  # an element of SpatialData: coordinates count voxels
+        spacing = tuple(float(step) for step in notes["spacing_mm"])
+        first = [float(volume.coords[axis][0]) - 0.5 if axis in volume.coords else 0.0 for axis in "zyx"]
+        origin = tuple(start * step for start, step in zip(first, spacing, strict=True))
+        return Grid(tuple(volume.sizes[axis] for axis in "zyx"), spacing, origin, "mm")
     sizes, origins, units = [], [], set()
     for k, axis in enumerate("zyx"):
         centres = volume.coords[axis].values if axis in volume.coords else np.arange(volume.sizes[axis]) + 0.5

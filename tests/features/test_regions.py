@@ -338,3 +338,28 @@ def test_more_than_65535_shapes_are_measured() -> None:  # spatialdata 987
                                index=number)  # fmt: skip
     table = measure(as_image(np.arange(72_000.0).reshape(1, 240, 300)), circles, features=[ALL])
     np.testing.assert_array_equal(table.to_df()["c0_mean"], number)
+
+
+@pytest.mark.parametrize("notes", [False, True])
+def test_spatialdata_elements_lie_where_their_transformations_say_and_know_their_pixel_size(notes: bool) -> None:
+    from spatialdata.models import Image2DModel, Labels2DModel, ShapesModel
+    from spatialdata.transformations import Identity, Scale
+
+    pixels, labels = np.arange(64.0).reshape(1, 8, 8), np.zeros((4, 4), int)
+    labels[1:3, 1:3] = 5
+    fine, coarse = Scale([0.5, 0.5], ("y", "x")), Scale([1.0, 1.0], ("y", "x"))
+    image = Image2DModel.parse(pixels, dims=("c", "y", "x"), c_coords=["a"], transformations={"P01": fine})
+    regions = Labels2DModel.parse(labels, dims=("y", "x"), transformations={"P01": coarse})
+    outline = gpd.GeoDataFrame(geometry=[shapely.box(1, 1, 3, 3)], index=[5])
+    shapes = ShapesModel.parse(outline, transformations={"P01": Identity()})
+    if notes:  # as load_subject leaves them
+        image.attrs["integrate"] = {"pixel_size_um": [0.5, 0.5], "ids": {}}
+        regions.attrs["integrate"] = {"pixel_size_um": [1.0, 1.0], "ids": {}}
+    for places in (regions, shapes):
+        row = measure(image, places).to_df().iloc[0]
+        assert row["a_mean"] == pixels[0, 2:6, 2:6].mean()
+        assert row["area_um2" if notes else "area_px2"] == (4.0 if notes else 16.0)
+        assert row["centroid_x_um" if notes else "centroid_x_px"] == (2.0 if notes else 4.0)
+        cropped = measure(image[:, 2:, 1:], places).to_df().iloc[0]
+        assert cropped["a_mean"] == row["a_mean"]
+        assert cropped["centroid_x_um" if notes else "centroid_x_px"] == (2.0 if notes else 4.0)
