@@ -17,6 +17,7 @@ READERS: dict[str, str] = {
     "Coco": "integrate.readers.annotations:Coco",
     "CosMx": "integrate.readers.cosmx:CosMx",
     "Czi": "integrate.readers.czi:Czi",
+    "DicomAnnotations": "integrate.readers.dicom_annotations:DicomAnnotations",
     "DicomImage": "integrate.readers.dicom_image:DicomImage",
     "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",

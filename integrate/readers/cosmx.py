@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import AlignmentError, DataError, ParameterError, SourceNotFoundError, some
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.cell_parts import place_points
 from integrate.readers.tiff import lazy_level, open_tiff, series_of
 from integrate.readers.volume import as_labels
 
@@ -25,6 +26,9 @@ POSITIONS = ("fov", "x_global_px", "y_global_px")
 LEAST_ON_CELL = 0.95
 #: Transcripts looked at per field to check that labels and transcripts lie on each other.
 CHECKED = 20_000
+#: A table of transcripts up to this size is read whole, and every field checked; a larger one is left on disk, and only
+#: the fields that its first rows are of are checked when it is opened.
+EAGER_BYTES = 64_000_000
 
 
 class CosMx(Reader):
@@ -46,7 +50,9 @@ class CosMx(Reader):
     ``<name>_transcripts``: points with ``target``, ``fov``, ``cell_ID`` (0: in no cell) and ``instance_id``
     (``<fov>_<cell_ID>``, empty for none). All lie in the coordinate system ``<name>``: global pixels, x to the right, y
     **down** (the vendor's y points up). The files do not state the size of a pixel, so none is invented.
-    ``attrs["integrate"][element]["on_labelled_cell"]`` is the share of transcripts of a cell that lie on its label.
+    ``attrs["integrate"][element]["on_labelled_cell"]`` is the share of transcripts of a cell that lie on its label. A
+    table of transcripts larger than 64 MB stays on disk: only the fields of its first rows are then checked, the
+    others say ``None``.
 
     Raises
     ------
@@ -72,7 +78,9 @@ class CosMx(Reader):
         import spatialdata as sd
 
         positions = _read(_one(path, "*fov_positions_file.csv"), POSITIONS).set_index("fov")
-        transcripts = _read(_one(path, "*tx_file.csv"), TRANSCRIPTS)
+        file = _one(path, "*tx_file.csv")
+        is_large = file.stat().st_size > EAGER_BYTES
+        transcripts = _read(file, TRANSCRIPTS, rows=CHECKED if is_large else None)
         labels = _by_fov(path / "CellLabels", ("tif", "tiff"))
         pictures = _by_fov(path / "CellComposite", ("jpg", "jpeg", "png"))
         wanted = [int(fov) for fov in fovs] if fovs else sorted(labels)
@@ -96,14 +104,17 @@ class CosMx(Reader):
             corner = _corner(positions.loc[fov], shift, mask.shape[0])
             made = _elements(f"{name}_f{fov}", mask, pictures.get(fov), corner, name)
             elements |= made
-            notes |= {key: {"unit": "px", "fov": fov, "on_labelled_cell": round(share, 4)} for key in made}
-        kept = transcripts[transcripts["fov"].isin(wanted)]
-        elements[f"{name}_transcripts"] = _points(kept, name)
-        notes[f"{name}_transcripts"] = {
-            "unit": "px",
-            "transcripts": len(kept),
-            "targets": int(kept["target"].nunique()),
-        }
+            found = round(share, 4) if count else None
+            notes |= {key: {"unit": "px", "fov": fov, "on_labelled_cell": found} for key in made}
+        points = f"{name}_transcripts"
+        if is_large:
+            elements[points] = _lazy_points(file, path, wanted, name)
+            notes[points] = {"unit": "px", "transcripts": None, "targets": None}
+        else:
+            kept = transcripts[transcripts["fov"].isin(wanted)]
+            targets = sorted(kept["target"].astype(str).unique())
+            elements[points] = place_points(_tidy(kept, wanted, targets), "target", name)
+            notes[points] = {"unit": "px", "transcripts": len(kept), "targets": len(targets)}
         return sd.SpatialData.init_from_elements(elements, attrs={ATTRS: notes})
 
 
@@ -116,7 +127,7 @@ def _one(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read(file: Path, columns: Sequence[str], *, rows: int | None = None) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -124,7 +135,7 @@ def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
             stream.seek(max(file.stat().st_size - 1, 0))
             if stream.read(1) != b"\n":
                 raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
-        table = pd.read_csv(file)
+        table = pd.read_csv(file, nrows=rows)
         absent = [column for column in columns if column not in table]
         if absent:
             raise DataError(f"{file.name} has no columns {absent}; it has {some(table.columns, limit=12)}")
@@ -197,26 +208,51 @@ def _elements(prefix: str, mask: Any, picture: Path | None, corner: tuple[float,
     return made
 
 
-def _points(transcripts: pd.DataFrame, space: str) -> Any:
+def _lazy_points(file: Path, folder: Path, wanted: Sequence[int], space: str) -> Any:
+    """Return the transcripts of a large table, in parts of 64 MB that are read when asked."""
     import dask.dataframe as dd
-    import pandas as pd
-    from spatialdata.models import PointsModel
-    from spatialdata.transformations import Identity
 
-    cell = transcripts["cell_ID"].astype(int)
-    named = transcripts["fov"].astype(int).astype(str) + "_" + cell.astype(str)
-    frame = pd.DataFrame(
+    targets = _targets(file, folder)
+    kinds: dict[str, Any] = dict.fromkeys(TRANSCRIPTS, "float64")
+    lazy = dd.read_csv(file, usecols=list(TRANSCRIPTS), dtype={**kinds, "target": "object"}, blocksize=EAGER_BYTES)
+    meta = _tidy(lazy._meta, wanted, targets)
+    return place_points(lazy.map_partitions(_tidy, list(wanted), targets, meta=meta), "target", space)
+
+
+def _targets(file: Path, folder: Path) -> list[str]:
+    """Return the targets of a run: the columns of its expression matrix, or, where there is none, those that occur."""
+    import pandas as pd
+
+    matrices = sorted(folder.glob("*exprMat_file.csv"))
+    if matrices:
+        return [
+            str(name) for name in pd.read_csv(matrices[0], nrows=0).columns if name not in ("fov", "cell_ID", "cell")
+        ]
+    found: set[str] = set()
+    for part in pd.read_csv(file, usecols=["target"], dtype=str, chunksize=5_000_000):
+        found.update(part["target"].dropna().unique())
+    return sorted(found)
+
+
+def _tidy(frame: pd.DataFrame, wanted: Sequence[int], targets: Sequence[str]) -> pd.DataFrame:
+    """Return transcripts of some fields with x to the right and y down, and the name of their cell."""
+    import pandas as pd
+
+    frame = frame[frame["fov"].isin(list(wanted))]
+    unknown = set(frame["target"].astype(str)) - set(targets)
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} targets of transcripts are not in the expression matrix: {some(sorted(unknown))}"
+        )
+    cell = frame["cell_ID"].astype(int)
+    named = frame["fov"].astype(int).astype(str) + "_" + cell.astype(str)
+    return pd.DataFrame(
         {
-            "x": transcripts["x_global_px"].to_numpy(float),
-            "y": -transcripts["y_global_px"].to_numpy(float),
-            "target": pd.Categorical(transcripts["target"].astype(str)),
-            "fov": transcripts["fov"].to_numpy(int),
-            "cell_ID": cell.to_numpy(),
-            "instance_id": named.where(cell > 0, "").to_numpy(),
+            "x": frame["x_global_px"].astype(float),
+            "y": -frame["y_global_px"].astype(float),
+            "target": pd.Categorical(frame["target"].astype(str), categories=list(targets)),
+            "fov": frame["fov"].astype(int),
+            "cell_ID": cell,
+            "instance_id": named.where(cell > 0, "").astype(object),
         }
-    )
-    return PointsModel.parse(
-        dd.from_pandas(frame, npartitions=max(1, len(frame) // 1_000_000)),
-        feature_key="target",
-        transformations={space: Identity()},
     )

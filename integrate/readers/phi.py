@@ -79,7 +79,7 @@ def _row(kind: str, where: str, count: int) -> dict[str, Any]:
 
 def _of_reader(reader: Reader) -> Iterator[dict[str, Any]]:
     output = str(reader.output_instance)
-    if type(reader).__module__.startswith("integrate.readers.dicom") or type(reader).__name__ == "RtStruct":
+    if type(reader).__name__.startswith("Dicom") or type(reader).__name__ in ("RtDose", "RtStruct"):
         yield from _of_dicom(reader.local_path())
     elif type(reader).__name__ in ("Slide", "WholeSlide"):
         yield from _of_slide(reader)

@@ -77,6 +77,35 @@ class TestContract(ReaderTests):
         assert [on_label(opened, fov) for fov in POSITION] == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("with_matrix", [True, False])
+def test_a_large_table_stays_on_disk_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_matrix: bool
+) -> None:
+    folder = write(tmp_path / "run")
+    whole = read(folder)["cosmx_transcripts"].compute()
+    if with_matrix:
+        names = ["fov", "cell_ID", *sorted(whole["target"].astype(str).unique())]
+        (folder / "S1_exprMat_file.csv").write_text(",".join(names) + "\n")
+    monkeypatch.setattr("integrate.readers.cosmx.EAGER_BYTES", 10_000)
+    data = read(folder)
+    assert data["cosmx_transcripts"].npartitions > 2
+    found = data["cosmx_transcripts"].compute().reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, whole.reset_index(drop=True), check_dtype=False)  # text is text
+    assert [on_label(data, fov) for fov in POSITION] == [1.0, 1.0]
+    if with_matrix:
+        (folder / "S1_exprMat_file.csv").write_text("fov,cell_ID,G0\n")
+        with pytest.raises(DataError, match="targets of transcripts are not in the expression matrix"):
+            read(folder)["cosmx_transcripts"].compute()
+
+
+def test_fields_that_are_not_checked_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("integrate.readers.cosmx.EAGER_BYTES", 10_000)
+    monkeypatch.setattr("integrate.readers.cosmx.CHECKED", 300)
+    notes = read(write(tmp_path / "run")).attrs["integrate"]
+    assert notes["cosmx_f1_labels"]["on_labelled_cell"] == 1.0
+    assert notes["cosmx_f7_labels"]["on_labelled_cell"] is None
+
+
 def test_labels_of_another_field_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "run")
     tifffile.imwrite(folder / "CellLabels" / "CellLabels_F001.tif", labels(1)[::-1])

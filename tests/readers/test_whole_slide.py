@@ -162,3 +162,11 @@ def test_a_real_slide_has_its_level_and_its_size(test_data: Any) -> None:
     slide = WholeSlide(url=str(file)).read()
     assert slide["scale0"]["image"].shape == (3, 2967, 2220)
     assert slide.attrs["integrate"]["pixel_size_um"] == pytest.approx([0.499, 0.499])
+
+
+def test_a_real_dicom_slide_is_what_highdicom_reads(test_data: Any) -> None:
+    """Every pixel was the same as those of highdicom's total pixel matrix; its means are kept here."""
+    slide = DicomSlide(url=str(test_data("dicom-small"))).read()
+    assert slide["scale0"]["image"].shape == (3, 50, 50)
+    assert slide["scale0"]["image"].values.mean(axis=(1, 2)) == pytest.approx([243.9092, 243.888, 243.8864])
+    assert slide.attrs["integrate"]["pixel_size_um"] == pytest.approx([0.499, 0.499])
