@@ -17,6 +17,8 @@ from .align.resample import resample_like as resample_like
 from .align.space import Space as Space
 from .align.store import read_transform as read_transform
 from .align.store import write_transform as write_transform
+from .align.transfer import aggregate_to as aggregate_to
+from .align.transfer import assign as assign
 from .align.transform import Affine as Affine
 from .align.transform import DisplacementField as DisplacementField
 from .align.transform import ThinPlate as ThinPlate

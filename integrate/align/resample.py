@@ -76,7 +76,7 @@ def resample(
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> resample(image, pixel_size=1.0).shape
     (2, 32, 32)
     """
@@ -131,7 +131,7 @@ def resample_like(image: Any, like: Any, *, transform: Transform | None = None) 
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> bool((resample_like(image, image).values == image.values).all())
     True
     """
@@ -165,7 +165,7 @@ def crop(image: Any, *, space: str | None = None, **box: tuple[float, float]) ->
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> crop(image, x=(2.3, 10.3)).x.values[[0, -1]].tolist()
     [2.75, 10.25]
     """
