@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from integrate.align.aligned import add_aligned, register_datasets
+from integrate.align.annotate import annotate_elements, annotating
 from integrate.align.grid import read_grid
 from integrate.align.transform import Transform
 from integrate.errors import DataError
@@ -15,13 +16,14 @@ from integrate.model.image import channel_names, image_notes, pixel_size_um
 from integrate.model.study import Study
 
 if TYPE_CHECKING:
+    import pandas as pd
     import spatialdata as sd
     import xarray as xr
 
 __all__ = ["load_region", "load_subject", "place_image"]
 
 #: Levels whose datasets hold elements, not rows of a table.
-ELEMENT_LEVELS: tuple[str, ...] = ("specimen", "acquisition", "region")
+ELEMENT_LEVELS: tuple[str, ...] = ("specimen", "acquisition", "region", "instance")
 
 
 def load_subject(
@@ -62,8 +64,10 @@ def load_subject(
     coordinate system of its own name: micrometres when the pixel size is known, ``<name>_px`` when it is not. Volumes
     lie in patient LPS millimetres, ``<name>_lps_mm``, shared by series of one frame of reference. Outlines, spots and
     their images whose catalog entry says of which dataset's pixels they speak (``coordinate_system: {of: …}``) lie in
-    that image's space, and the regions of tables name the elements. ``attrs["integrate"]`` holds ids, pixel size and
-    origin of every element, because SpatialData does not keep attributes of elements on disk.
+    that image's space, and the regions of tables name the elements. A table of cells whose entry says ``annotates:
+    {dataset: …, instance: column}`` annotates the subject's label images or outlines of that dataset.
+    ``attrs["integrate"]`` holds ids, pixel size and origin of every element, because SpatialData does not keep
+    attributes of elements on disk.
 
     Raises
     ------
@@ -121,15 +125,20 @@ def _load(
     """Return the elements, and of which dataset each is."""
     import spatialdata as sd
 
+    tables = [name for name in study.datasets if annotating(study, name)]
     listed = [n for n, d in study.datasets.items() if d.level in ELEMENT_LEVELS and n not in study.tables]
-    names = listed if datasets is None else list(datasets)
+    names = [*dict.fromkeys([*listed, *tables])] if datasets is None else list(datasets)
     placed = _Placed()
     for name in sorted(names, key=lambda one: bool(_space_of(study, one))):  # first what others lie upon
         rows = study.sample_map[(study.sample_map["assay"] == name) & (study.sample_map[column] == value)]
-        if name in study.tables or rows.empty or (rows["item"].fillna("") == "").any():
+        if name in tables or name in study.tables or rows.empty or (rows["item"].fillna("") == "").any():
             continue
         for opened in study.each(name, **{column: value}):
             placed.add(name, opened, level=study.dataset(name).level)
+    for name in (name for name in tables if name in names):
+        rows = study.sample_map[(study.sample_map["assay"] == name) & (study.sample_map[column] == value)]
+        if len(rows):
+            placed.annotate(study, name, rows)
     if not placed.elements:
         study.rows(names[0], **{column: value})  # raises with the closest ids when the id is unknown
         raise DataError(
@@ -176,6 +185,14 @@ class _Placed:
             self.left_out.add(name)
             return
         self._keep(name, made, notes)
+
+    def annotate(self, study: Study, name: str, rows: pd.DataFrame) -> None:
+        """Add a table of a dataset's rows that describe elements placed before."""
+        upon = annotating(study, name)["dataset"]
+        described = {one: self.notes[one].get("ids", {}) for one, dataset in self.datasets.items() if dataset == upon}
+        table = annotate_elements(study, name, rows, described)
+        self.elements[name] = table
+        self.notes[name] = {"annotates": sorted(described)}
 
     def _keep(self, name: str, made: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         self.elements |= made

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate import __version__
 from integrate.align.grid import read_grid
-from integrate.align.landmarks import Landmarks, fit_landmarks, left_out_errors
+from integrate.align.landmarks import LandmarkPairs, fit_pairs, left_out_errors
 from integrate.align.mutual import MutualInformation, find_way, refine_way
 from integrate.align.quality import Gates, Quality, agreement, folding, inverse_error, shared_information
 from integrate.align.space import Space
@@ -82,7 +82,7 @@ def register(
     moving: Any,
     fixed: Any,
     *,
-    method: MutualInformation | Landmarks | None = None,
+    method: MutualInformation | LandmarkPairs | None = None,
     gates: Gates | None = None,
     moving_space: str | None = None,
     fixed_space: str | None = None,
@@ -95,7 +95,7 @@ def register(
     moving, fixed
         Images or volumes, also of different modalities; ours or SpatialData elements, each in a space of its own.
     method
-        `MutualInformation` (the default) looks at the pictures; `Landmarks` uses pairs of positions.
+        `MutualInformation` (the default) looks at the pictures; `LandmarkPairs` uses pairs of positions.
     gates
         What the result must reach; see `Gates`.
     moving_space, fixed_space
@@ -128,7 +128,7 @@ def register(
     >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> section = ig.set_space(image, name="next section")
     >>> corners = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
-    >>> found = register(image, section, method=ig.Landmarks(corners, corners, kind="rigid"))
+    >>> found = register(image, section, method=ig.LandmarkPairs(corners, corners, kind="rigid"))
     >>> round(found.quality.landmark_fit, 6), found.quality.elastic
     (0.0, False)
     """
@@ -152,7 +152,7 @@ def register(
         forth, quality = read_transform(kept), Quality.from_dict(read_notes(kept)["quality"])
         moved = pull_picture(there, here, forth.inverse())
     else:
-        way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_landmarks(how, *ends).inverse()
+        way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_pairs(how, *ends).inverse()
         moved, forth = pull_picture(there, here, way), way.inverse()
         quality = _measured(here, there, moved, way, how)
         _check(quality, needed, ends)
@@ -216,7 +216,7 @@ def register_stack(
 
 
 def _measured(
-    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | Landmarks
+    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | LandmarkPairs
 ) -> Quality:
     import numpy as np
 
@@ -239,7 +239,7 @@ def _measured(
         unit=fixed.grid.space.unit,
         elastic=not isinstance(way, Affine),
     )
-    if isinstance(how, Landmarks):
+    if isinstance(how, LandmarkPairs):
         fit, left_out = _landmark_errors(how, way)
         return replace(found, landmark_fit=fit, landmark_left_out=left_out, information_before=float("nan"))
     if how.check_inverse:
@@ -249,7 +249,7 @@ def _measured(
     return found
 
 
-def _landmark_errors(how: Landmarks, way: Transform) -> tuple[float, float]:
+def _landmark_errors(how: LandmarkPairs, way: Transform) -> tuple[float, float]:
     import numpy as np
 
     here, there = how.positions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -372,7 +373,7 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
 
     import numpy as np
 
-    edges = tiles_of(shape)
+    edges = tiles_of(shape, lazy=hasattr(data, "dask"))
     starts = [np.cumsum([0, *one[:-1]]).tolist() for one in edges]
     tiles = [
         Tile(tuple(start), tuple(size))
@@ -386,7 +387,7 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
         window, needed = job.window(tile)
         out[(slice(None), *tile.slices)] = job.tile(np.asarray(data[(slice(None), *needed)]), window, tile)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each worker holds a tile of coordinates
         list(pool.map(fill, tiles))
     return out
 

@@ -30,20 +30,21 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Shape, pixel edge and outer corner of a 2-D raster, all as ``(y, x)``.
+    """Shape, pixel edge and outer corner of a raster, all as ``(y, x)``, of a volume as ``(z, y, x)``.
 
-    Pixel ``i`` covers ``origin + [i, i + 1) * size``, in micrometres (``unit == "um"``) or pixels (``"px"``).
+    Pixel ``i`` covers ``origin + [i, i + 1) * size``, in micrometres (``unit == "um"``), millimetres or pixels
+    (``"px"``).
     """
 
-    shape: tuple[int, int]
-    size: tuple[float, float]
-    origin: tuple[float, float]
+    shape: tuple[int, ...]
+    size: tuple[float, ...]
+    origin: tuple[float, ...]
     unit: str
 
     @property
     def ucum(self) -> str:
         """The unit as a UCUM code."""
-        return "um" if self.unit == "um" else "[pix]"
+        return "[pix]" if self.unit == "px" else self.unit
 
 
 def image_grid(image: xr.DataArray, regions: Any) -> Grid:
@@ -182,7 +183,8 @@ def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
     """Return the affine from ``x, y`` of pixels to the unit of the grid."""
     import numpy as np
 
-    (height, width), (y, x) = grid.size, grid.origin
+    height, width = grid.size
+    y, x = grid.origin
     return np.array([[width, 0, x], [0, height, y], [0, 0, 1]], np.float64)
 
 
@@ -231,7 +233,7 @@ def shared_ids(image: xr.DataArray, regions: Any) -> dict[str, str]:
     return {**ids, **others}
 
 
-def _origin(array: xr.DataArray, size: tuple[float, float] | None) -> tuple[float, float]:
+def _origin(array: xr.DataArray, size: tuple[float, ...] | None) -> tuple[float, float]:
     """Return the outer corner of the first pixel; coordinates are pixel centres."""
     import numpy as np
 

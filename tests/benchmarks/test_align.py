@@ -97,9 +97,9 @@ def test_resampling_is_many_times_faster_than_the_peers() -> None:
             print(
                 f"  {name}: {wall:.1f} s, CPU {cpu:.1f} s ({cpu / ours[2]:.1f} ×), memory {memory / size:.2f} × output"
             )
-            assert cpu / ours[2] > 4
+            assert cpu / ours[2] > 4, name
             if name == "scipy":
-                inner = ours[0].values[0] > 0
+                inner = (ours[0].values[0] > 0) & (made[0] > 0)  # scipy drops the outer half pixel
                 assert np.abs(ours[0].values[0][inner].astype(int) - made[0][inner]).mean() < 2
             del made
 
