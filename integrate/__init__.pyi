@@ -1,8 +1,8 @@
 from . import datasets as datasets
 from . import errors as errors
 from .align.grid import set_space as set_space
-from .align.landmarks import Landmarks as Landmarks
-from .align.landmarks import fit_landmarks as fit_landmarks
+from .align.landmarks import LandmarkPairs as LandmarkPairs
+from .align.landmarks import fit_pairs as fit_pairs
 from .align.move import move as move
 from .align.mutual import MutualInformation as MutualInformation
 from .align.place import load_region as load_region
@@ -17,6 +17,8 @@ from .align.resample import resample_like as resample_like
 from .align.space import Space as Space
 from .align.store import read_transform as read_transform
 from .align.store import write_transform as write_transform
+from .align.transfer import aggregate_to as aggregate_to
+from .align.transfer import assign as assign
 from .align.transform import Affine as Affine
 from .align.transform import DisplacementField as DisplacementField
 from .align.transform import ThinPlate as ThinPlate

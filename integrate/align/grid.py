@@ -142,7 +142,8 @@ def set_space(image: xr.DataArray, *, name: str) -> xr.DataArray:
     Examples
     --------
     >>> import numpy as np
-    >>> image = ig.make_image(np.zeros((1, 4, 4)), channels=["DNA"], pixel_size_um=(0.5, 0.5))
+    >>> from integrate.model.image import make_image
+    >>> image = make_image(np.zeros((1, 4, 4)), channels=["DNA"], pixel_size_um=(0.5, 0.5))
     >>> read_grid(set_space(image, name="slide 3")).space
     Space(name='slide 3', unit='um', axes=('x', 'y'))
     """

@@ -1,4 +1,4 @@
-"""Landmarks: pairs of positions that show the same thing, and the transform they fix."""
+"""LandmarkPairs: pairs of positions that show the same thing, and the transform they fix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from integrate.errors import DataError, ParameterError, RegistrationError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Landmarks", "fit_landmarks", "left_out_errors"]
+__all__ = ["LandmarkPairs", "fit_pairs", "left_out_errors"]
 
 #: Pairs each kind needs in two and in three dimensions.
 _NEEDED = {"rigid": (2, 3), "similarity": (2, 3), "affine": (3, 4), "spline": (4, 5)}
 
 
 @dataclass(frozen=True, eq=False)
-class Landmarks:
+class LandmarkPairs:
     """Pairs of positions for `register`.
 
     Parameters
@@ -35,7 +35,7 @@ class Landmarks:
 
     Examples
     --------
-    >>> Landmarks([[0, 0], [10, 0], [0, 10]], [[5, 5], [15, 5], [5, 15]], kind="rigid").kind
+    >>> LandmarkPairs([[0, 0], [10, 0], [0, 10]], [[5, 5], [15, 5], [5, 15]], kind="rigid").kind
     'rigid'
     """
 
@@ -70,7 +70,7 @@ class Landmarks:
         return here, there
 
 
-def fit_landmarks(landmarks: Landmarks, source: Space, target: Space) -> Transform:
+def fit_pairs(landmarks: LandmarkPairs, source: Space, target: Space) -> Transform:
     """Return the transform that carries the moving landmarks to the fixed ones, in the sense of least squares.
 
     Parameters
@@ -97,8 +97,8 @@ def fit_landmarks(landmarks: Landmarks, source: Space, target: Space) -> Transfo
 
     Examples
     --------
-    >>> pairs = Landmarks([[0, 0], [10, 0], [0, 10]], [[5, 5], [15, 5], [5, 15]], kind="rigid")
-    >>> there = fit_landmarks(pairs, ig.Space("slide", "um"), ig.Space("section", "um"))
+    >>> pairs = LandmarkPairs([[0, 0], [10, 0], [0, 10]], [[5, 5], [15, 5], [5, 15]], kind="rigid")
+    >>> there = fit_pairs(pairs, ig.Space("slide", "um"), ig.Space("section", "um"))
     >>> there.map_points([[1, 1]]).round(6).tolist()
     [[6.0, 6.0]]
     """
@@ -112,7 +112,7 @@ def fit_landmarks(landmarks: Landmarks, source: Space, target: Space) -> Transfo
     return Affine(tuple(map(tuple, flat.tolist())), source, target)
 
 
-def left_out_errors(landmarks: Landmarks, source: Space, target: Space) -> np.ndarray[Any, Any]:
+def left_out_errors(landmarks: LandmarkPairs, source: Space, target: Space) -> np.ndarray[Any, Any]:
     """Return how far each landmark is missed by the transform that the others fix; NaN where they are too few."""
     import numpy as np
 
@@ -120,9 +120,9 @@ def left_out_errors(landmarks: Landmarks, source: Space, target: Space) -> np.nd
     errors = np.full(len(here), np.nan)
     for i in range(len(here)):
         rest = np.arange(len(here)) != i
-        part = Landmarks(here[rest], there[rest], landmarks.kind, landmarks.smoothing, landmarks.mirrored)
+        part = LandmarkPairs(here[rest], there[rest], landmarks.kind, landmarks.smoothing, landmarks.mirrored)
         try:
-            found = fit_landmarks(part, source, target).map_points(here[i : i + 1])
+            found = fit_pairs(part, source, target).map_points(here[i : i + 1])
         except (DataError, RegistrationError):
             continue
         errors[i] = np.linalg.norm(found - there[i])

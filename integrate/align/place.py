@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from integrate.align.aligned import add_aligned, register_datasets
 from integrate.align.annotate import annotate_elements, annotating
 from integrate.align.grid import read_grid
+from integrate.align.transform import Transform
 from integrate.errors import DataError
 from integrate.keys import ACQUISITION_ID, ATTRS, LEVELS, REGION_ID, SPECIMEN_ID, SUBJECT_ID
 from integrate.model.image import channel_names, image_notes, pixel_size_um
@@ -23,7 +26,15 @@ __all__ = ["load_region", "load_subject", "place_image"]
 ELEMENT_LEVELS: tuple[str, ...] = ("specimen", "acquisition", "region", "instance")
 
 
-def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | None = None) -> sd.SpatialData:
+def load_subject(
+    study: Study,
+    subject_id: str,
+    *,
+    datasets: Iterable[str] | None = None,
+    transforms: Iterable[Transform] = (),
+    register: Mapping[str, str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> sd.SpatialData:
     """Return a subject's images, volumes, labels, outlines and spatial tables as one SpatialData in physical spaces.
 
     Parameters
@@ -35,10 +46,21 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     datasets
         Names of datasets to open; by default every dataset that opens item by item. What is no element is left out and
         named in ``attrs["integrate_left_out"]``.
+    transforms
+        Declared or earlier found transforms between spaces of the subject, e.g. of `read_transform`.
+    register
+        Datasets whose images are registered to those of another dataset on the same specimen, e.g.
+        ``{"he": "fluorescence"}``. A bad registration is refused.
+    cache
+        Folder in which registrations are kept; see `register`.
 
     Returns
     -------
-    SpatialData. Elements are named ``<dataset>_<id>`` and stay lazy. A 2-D image or label image is placed in a
+    SpatialData. With transforms or registrations every element of a source space is there once more in the target
+    space, named ``<element>_in_<space>``: images and labels lazily on the grid of the image there, outlines and spots
+    moved.
+    ``attrs["integrate_registered"]`` holds the quality of each registration, None where a specimen has only one of the
+    two images. Elements are named ``<dataset>_<id>`` and stay lazy. A 2-D image or label image is placed in a
     coordinate system of its own name: micrometres when the pixel size is known, ``<name>_px`` when it is not. Volumes
     lie in patient LPS millimetres, ``<name>_lps_mm``, shared by series of one frame of reference. Outlines, spots and
     their images whose catalog entry says of which dataset's pixels they speak (``coordinate_system: {of: …}``) lie in
@@ -51,13 +73,20 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     ------
     ParameterError
         If the study has no such subject in any of the datasets.
+    RegistrationError
+        If a registration is not good enough.
 
     Examples
     --------
     >>> sorted(load_subject(ig.datasets.toy_study(), "P02").images)
     ['fields_f2', 'fields_f3']
     """
-    return _load(study, SUBJECT_ID, subject_id, datasets)
+    space, of = _load(study, SUBJECT_ID, subject_id, datasets)
+    for transform in transforms:
+        add_aligned(space, transform)
+    if register:
+        space.attrs[f"{ATTRS}_registered"] = register_datasets(space, of, register, cache=cache)
+    return space
 
 
 def load_region(study: Study, region_id: str, *, datasets: Iterable[str] | None = None) -> sd.SpatialData:
@@ -87,10 +116,13 @@ def load_region(study: Study, region_id: str, *, datasets: Iterable[str] | None 
     ['fields_f3']
     """
     known = set(study.sample_map[REGION_ID].dropna())
-    return _load(study, REGION_ID if region_id in known else ACQUISITION_ID, region_id, datasets)
+    return _load(study, REGION_ID if region_id in known else ACQUISITION_ID, region_id, datasets)[0]
 
 
-def _load(study: Study, column: str, value: str, datasets: Iterable[str] | None) -> sd.SpatialData:
+def _load(
+    study: Study, column: str, value: str, datasets: Iterable[str] | None
+) -> tuple[sd.SpatialData, dict[str, str]]:
+    """Return the elements, and of which dataset each is."""
     import spatialdata as sd
 
     tables = [name for name in study.datasets if annotating(study, name)]
@@ -113,7 +145,7 @@ def _load(study: Study, column: str, value: str, datasets: Iterable[str] | None)
             f"{column} {value!r} has no image, outline or table in {names}; found {sorted(placed.left_out)}"
         )
     attrs = {ATTRS: placed.notes, f"{ATTRS}_left_out": sorted(placed.left_out)}
-    return sd.SpatialData.init_from_elements(placed.elements, attrs=attrs)
+    return sd.SpatialData.init_from_elements(placed.elements, attrs=attrs), placed.datasets
 
 
 def _space_of(study: Study, name: str) -> str:
@@ -128,7 +160,7 @@ class _Placed:
         self.notes: dict[str, Any] = {}
         self.left_out: set[str] = set()
         self._frames: dict[str, str] = {}
-        self._datasets: dict[str, str] = {}
+        self.datasets: dict[str, str] = {}
 
     def add(self, name: str, opened: Any, *, level: str) -> None:
         """Place one opened item of a dataset."""
@@ -157,7 +189,7 @@ class _Placed:
     def annotate(self, study: Study, name: str, rows: pd.DataFrame) -> None:
         """Add a table of a dataset's rows that describe elements placed before."""
         upon = annotating(study, name)["dataset"]
-        described = {one: self.notes[one].get("ids", {}) for one, dataset in self._datasets.items() if dataset == upon}
+        described = {one: self.notes[one].get("ids", {}) for one, dataset in self.datasets.items() if dataset == upon}
         table = annotate_elements(study, name, rows, described)
         self.elements[name] = table
         self.notes[name] = {"annotates": sorted(described)}
@@ -165,7 +197,7 @@ class _Placed:
     def _keep(self, name: str, made: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         self.elements |= made
         self.notes |= {element: dict(notes) for element in made}
-        self._datasets |= dict.fromkeys(made, name)
+        self.datasets |= dict.fromkeys(made, name)
 
     def _add_several(self, name: str, opened: Any, element: str, notes: Mapping[str, Any]) -> None:
         """Place every element of a SpatialData, under names that say whose it is."""
@@ -191,7 +223,7 @@ class _Placed:
         scale = Identity() if size is None else Scale([float(size)] * 2, axes=("y", "x"))
         own = element if size is not None else f"{element}_px"
         ids = dict(notes.get("ids") or {})
-        upon = [one for one, dataset in self._datasets.items() if dataset == said.get("of")]
+        upon = [one for one, dataset in self.datasets.items() if dataset == said.get("of")]
         for key in (ACQUISITION_ID, SPECIMEN_ID):
             mine = [one for one in upon if key in ids and self.notes[one].get("ids", {}).get(key) == ids[key]]
             if len(mine) == 1 and size is not None and self.notes[mine[0]].get("pixel_size_um") is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Pull", "Tile", "tiles_of"]
 
 #: Edges of a tile of output: small enough for the cache and a thread, large enough to be worth a task.
-TILE = {2: 1024, 3: 96}
+TILE = {2: 512, 3: 96}
 #: A bent transform is computed at every n-th pixel, and between them interpolated as long as that errs by less.
 LATTICE, LATTICE_ERROR = 16, 0.005
 #: Pixel types whose interpolation by OpenCV is exact to float32; others it rounds to 1/32 of a pixel.
@@ -35,9 +35,9 @@ class Tile:
         return tuple(slice(a, a + n) for a, n in zip(self.start, self.shape, strict=True))
 
 
-def tiles_of(shape: tuple[int, ...]) -> list[list[int]]:
-    """Return the edges of tiles along every axis, as Dask writes chunks."""
-    edge = TILE[len(shape)]
+def tiles_of(shape: tuple[int, ...], *, lazy: bool) -> list[list[int]]:
+    """Return the edges of tiles along every axis, as Dask writes chunks; a task of Dask must be worth its cost."""
+    edge = TILE[len(shape)] * (2 if lazy else 1)
     return [[min(edge, n - a) for a in range(0, n, edge)] for n in shape]
 
 

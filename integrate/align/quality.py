@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,8 @@ class Quality:
         Edge of a working pixel in the fixed unit.
     unit
         That unit.
+    elastic
+        Whether the transform bends.
     """
 
     information_before: float = math.nan
@@ -95,6 +98,7 @@ class Quality:
     landmark_left_out: float = math.nan
     working_pixel: float = math.nan
     unit: str = ""
+    elastic: bool = False
 
     def faults(self, gates: Gates) -> list[str]:
         """Return which gates are missed, in words; what was not looked at is not missed."""
@@ -123,9 +127,17 @@ class Quality:
             )
         return [text for missed, text in tests if missed]
 
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Quality:
+        """Return what `as_dict` gave."""
+        plain: dict[str, Any] = {key: math.nan if value is None else value for key, value in said.items()}
+        plain["jacobian"] = tuple(math.nan if one is None else one for one in said["jacobian"])
+        return cls(**plain)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the measurements as plain values."""
-        return {**asdict(self), "jacobian": list(self.jacobian)}
+        """Return the measurements as plain values, None for what was not looked at."""
+        plain = {key: None if isinstance(v, float) and math.isnan(v) else v for key, v in asdict(self).items()}
+        return {**plain, "jacobian": [None if math.isnan(one) else one for one in self.jacobian]}
 
 
 def shared_information(here: np.ndarray[Any, Any], there: np.ndarray[Any, Any], *, bins: int = 32) -> float:

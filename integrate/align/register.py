@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integrate import __version__
 from integrate.align.grid import read_grid
-from integrate.align.landmarks import Landmarks, fit_landmarks, left_out_errors
+from integrate.align.landmarks import LandmarkPairs, fit_pairs, left_out_errors
 from integrate.align.mutual import MutualInformation, find_way, refine_way
 from integrate.align.quality import Gates, Quality, agreement, folding, inverse_error, shared_information
-from integrate.align.store import hash_transform
+from integrate.align.space import Space
+from integrate.align.store import hash_transform, read_notes, read_transform, write_transform
 from integrate.align.transform import Affine, Chain, Transform, identity
 from integrate.align.working import Picture, draw_picture, pull_picture, working_sizes
 from integrate.errors import AlignmentError, RegistrationError
 from integrate.model.html import Html, card, rows
-from integrate.model.provenance import hash_settings, record
+from integrate.model.provenance import hash_array, hash_settings, record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +65,7 @@ class Registration:
             ("overlap", f"{found.overlap:.0%}"),
             ("forth and back", f"{found.inverse:.3g} {unit}"),
             ("folding", f"{found.folding:.1%}; local change {found.jacobian[0]:.2f}–{found.jacobian[1]:.2f}"),
-            ("scale", f"{found.scale:.3f}"),
+            ("scale", f"{found.scale:.3f}, {'elastic' if found.elastic else 'affine'}"),
             ("landmarks", f"fit {found.landmark_fit:.3g}, left out {found.landmark_left_out:.3g} {unit}"),
             ("working pixel", f"{found.working_pixel:.3g} {unit}"),
         ]
@@ -78,10 +82,11 @@ def register(
     moving: Any,
     fixed: Any,
     *,
-    method: MutualInformation | Landmarks | None = None,
+    method: MutualInformation | LandmarkPairs | None = None,
     gates: Gates | None = None,
     moving_space: str | None = None,
     fixed_space: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Registration:
     """Return the transform that lays one image on another, or refuse.
 
@@ -90,11 +95,14 @@ def register(
     moving, fixed
         Images or volumes, also of different modalities; ours or SpatialData elements, each in a space of its own.
     method
-        `MutualInformation` (the default) looks at the pictures; `Landmarks` uses pairs of positions.
+        `MutualInformation` (the default) looks at the pictures; `LandmarkPairs` uses pairs of positions.
     gates
         What the result must reach; see `Gates`.
     moving_space, fixed_space
         The coordinate system of an element that lies in several.
+    cache
+        Folder in which results are kept under a hash of both working pictures, method, gates and version; an equal
+        question is then answered from there. None keeps nothing.
 
     Returns
     -------
@@ -117,12 +125,12 @@ def register(
     Examples
     --------
     >>> import numpy as np
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> section = ig.set_space(image, name="next section")
     >>> corners = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
-    >>> found = register(image, section, method=ig.Landmarks(corners, corners, kind="rigid"))
-    >>> found.quality.landmark_fit
-    0.0
+    >>> found = register(image, section, method=ig.LandmarkPairs(corners, corners, kind="rigid"))
+    >>> round(found.quality.landmark_fit, 6), found.quality.elastic
+    (0.0, False)
     """
     how = MutualInformation() if method is None else method
     needed = Gates() if gates is None else gates
@@ -137,21 +145,36 @@ def register(
     sizes = working_sizes(moving, fixed, working_pixel=wanted)
     there = draw_picture(moving, size=sizes[0], channel=channels[0])
     here = draw_picture(fixed, size=sizes[1], channel=channels[1])
-    way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_landmarks(how, *ends).inverse()
-    moved = pull_picture(there, here, way)
-    quality = _measured(here, there, moved, way, how)
-    faults = quality.faults(needed)
     settings = hash_settings({"method": how, "gates": needed})
+    asked = {"moving": _named(there), "fixed": _named(here), "settings": settings, "version": __version__}
+    kept = None if cache is None else Path(cache) / f"{hash_settings(asked)}.zarr"
+    if kept is not None and kept.is_dir():
+        forth, quality = read_transform(kept), Quality.from_dict(read_notes(kept)["quality"])
+        moved = pull_picture(there, here, forth.inverse())
+    else:
+        way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_pairs(how, *ends).inverse()
+        moved, forth = pull_picture(there, here, way), way.inverse()
+        quality = _measured(here, there, moved, way, how)
+        _check(quality, needed, ends)
+        if kept is not None:
+            write_transform(forth, kept, notes={"quality": quality.as_dict(), "inputs": asked})
+    record("register", transform=hash_transform(forth), settings=settings, quality=quality.as_dict())
+    return Registration(forth, quality, _checkerboard(here.values, moved), settings)
+
+
+def _named(picture: Picture) -> str:
+    return hash_settings([hash_array(picture.values), picture.grid.space, picture.grid.affine.matrix])
+
+
+def _check(quality: Quality, gates: Gates, ends: Sequence[Space]) -> None:
+    faults = quality.faults(gates)
     if faults:
         error = RegistrationError(
-            f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}. Do both show "
-            "the same tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
+            f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}. Do both show the same "
+            "tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
         )
         error.quality = quality
         raise error
-    forth = way.inverse()
-    record("register", transform=hash_transform(forth), settings=settings, **{"quality": quality.as_dict()})
-    return Registration(forth, quality, _checkerboard(here.values, moved), settings)
 
 
 def register_stack(
@@ -179,7 +202,7 @@ def register_stack(
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> [one.is_identity for one in register_stack([image])]
     [True]
     """
@@ -193,7 +216,7 @@ def register_stack(
 
 
 def _measured(
-    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | Landmarks
+    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | LandmarkPairs
 ) -> Quality:
     import numpy as np
 
@@ -214,8 +237,9 @@ def _measured(
         scale=_scale(way) if fixed.grid.space.unit == moving.grid.space.unit else float("nan"),
         working_pixel=pixel,
         unit=fixed.grid.space.unit,
+        elastic=not isinstance(way, Affine),
     )
-    if isinstance(how, Landmarks):
+    if isinstance(how, LandmarkPairs):
         fit, left_out = _landmark_errors(how, way)
         return replace(found, landmark_fit=fit, landmark_left_out=left_out, information_before=float("nan"))
     if how.check_inverse:
@@ -225,7 +249,7 @@ def _measured(
     return found
 
 
-def _landmark_errors(how: Landmarks, way: Transform) -> tuple[float, float]:
+def _landmark_errors(how: LandmarkPairs, way: Transform) -> tuple[float, float]:
     import numpy as np
 
     here, there = how.positions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def resample(
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> resample(image, pixel_size=1.0).shape
     (2, 32, 32)
     """
@@ -131,7 +132,7 @@ def resample_like(image: Any, like: Any, *, transform: Transform | None = None) 
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> bool((resample_like(image, image).values == image.values).all())
     True
     """
@@ -165,7 +166,7 @@ def crop(image: Any, *, space: str | None = None, **box: tuple[float, float]) ->
 
     Examples
     --------
-    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
     >>> crop(image, x=(2.3, 10.3)).x.values[[0, -1]].tolist()
     [2.75, 10.25]
     """
@@ -372,7 +373,7 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
 
     import numpy as np
 
-    edges = tiles_of(shape)
+    edges = tiles_of(shape, lazy=hasattr(data, "dask"))
     starts = [np.cumsum([0, *one[:-1]]).tolist() for one in edges]
     tiles = [
         Tile(tuple(start), tuple(size))
@@ -386,7 +387,7 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
         window, needed = job.window(tile)
         out[(slice(None), *tile.slices)] = job.tile(np.asarray(data[(slice(None), *needed)]), window, tile)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each worker holds a tile of coordinates
         list(pool.map(fill, tiles))
     return out
 

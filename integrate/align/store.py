@@ -15,7 +15,7 @@ from integrate.model.provenance import hash_array, hash_settings
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["from_spatialdata", "hash_transform", "read_transform", "to_spatialdata", "write_transform"]
+__all__ = ["from_spatialdata", "hash_transform", "read_notes", "read_transform", "to_spatialdata", "write_transform"]
 
 #: UDUNITS names that OME-NGFF wants, by our unit.
 _NGFF_UNITS = {"um": "micrometer", "mm": "millimeter", "px": None, "": None}
@@ -179,6 +179,14 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
         return _made(ome["coordinateTransformations"][0], group)
     except (KeyError, IndexError, TypeError, FileNotFoundError) as error:
         raise DataError(f"{Path(path).name!r} is no transform written by write_transform ({error!r})") from error
+
+
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the notes that `write_transform` kept with a transform."""
+    import zarr
+
+    notes: Any = zarr.open_group(path, mode="r").attrs["integrate"]
+    return dict(notes)
 
 
 def _system(space: Space) -> dict[str, Any]:

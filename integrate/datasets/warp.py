@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,15 @@ class Warp:
         import numpy as np
 
         return float(np.arctan2(self.affine[1, 0], self.affine[0, 0]))
+
+    @classmethod
+    def from_dict(cls, planted: Mapping[str, Any]) -> Warp:
+        """Return the map that `as_dict` gave, as it stands in ``truth.json``."""
+        import numpy as np
+
+        elastic = planted["elastic"]
+        parts = (np.array(elastic[name]) for name in ("amplitude_um", "wave_per_um", "phase"))
+        return cls(np.array(planted["affine"]), *parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the planted parameters as plain lists."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from spatialdata.transformations import get_transformation
 
 import integrate as ig
 from integrate.align.place import load_region, load_subject, place_image
+from integrate.datasets.warp import Warp
 from integrate.errors import DataError, ParameterError
 from integrate.model.image import make_image
 from integrate.model.study import Study
@@ -284,3 +286,42 @@ def test_outlines_are_measured_on_the_slide_in_micrometres(space: sd.SpatialData
     measured = ig.measure(space[HE], space["outlines_SIM-001-S1-HE"])
     placed = sd.transform(space["outlines_SIM-001-S1-HE"], to_coordinate_system=HE)
     np.testing.assert_allclose(measured.to_df()["area_um2"], placed.area, rtol=0.01)
+
+
+def test_a_declared_transform_takes_every_element_along(simulated: tuple[Study, Path]) -> None:
+    section = "fluorescence_SIM-001-S1-IF"
+    shift = ig.Affine.scale([1, 1], ig.Space(HE, "um"), ig.Space(section, "um"), offset=[7.25, -3.0])
+    space = load_subject(simulated[0], "SIM-001", transforms=[shift])
+    spots, moved = space[SPOTS], space[f"{SPOTS}_in_{section}"]
+    own = sd.transform(spots, to_coordinate_system=HE)
+    np.testing.assert_allclose(
+        shapely.get_coordinates(moved.geometry) - shapely.get_coordinates(own.geometry), [[7.25, -3.0]] * len(own)
+    )
+    picture = space[f"{HE}_in_{section}"]
+    assert picture.shape[1:] == space[section].shape[1:]
+    assert "array" in type(picture.data).__module__  # lazy
+    assert list(get_transformation(picture, get_all=True)) == [section]
+    assert space.attrs["integrate"][f"{SPOTS}_in_{section}"]["from"] == SPOTS
+    assert f"outlines_SIM-001-S1-HE_in_{section}" in space.shapes
+
+
+def test_registered_datasets_are_aligned_and_kept(
+    simulated: tuple[Study, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import integrate.align.register
+
+    study, folder = simulated
+    wanted = {"datasets": ["he", "fluorescence", "visium"], "register": {"he": "fluorescence"}, "cache": tmp_path}
+    space = load_subject(study, "SIM-001", **wanted)  # type: ignore[arg-type]
+    ((pair, quality),) = space.attrs["integrate_registered"].items()
+    assert pair == f"{HE} -> fluorescence_SIM-001-S1-IF"
+    assert quality["agreement"] > 0.5
+    truth = json.loads((folder / "truth.json").read_text())["subjects"]["SIM-001"]["sections"]["SIM-001-S1"]
+    planted = truth["slide_um_to_fluorescence_um"]
+    warp = Warp.from_dict(planted)
+    spots = shapely.get_coordinates(sd.transform(space[SPOTS], to_coordinate_system=HE).geometry)
+    found = shapely.get_coordinates(space[f"{SPOTS}_in_fluorescence_SIM-001-S1-IF"].geometry)
+    assert np.median(np.linalg.norm(found - warp.forward(spots), axis=1)) < 5
+    monkeypatch.setattr(integrate.align.register, "find_way", None)  # a second search would fail
+    again = load_subject(study, "SIM-001", **wanted)  # type: ignore[arg-type]
+    assert again.attrs["integrate_registered"] == space.attrs["integrate_registered"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import integrate as ig
-from integrate.align.landmarks import Landmarks, fit_landmarks
+from integrate.align.landmarks import LandmarkPairs, fit_pairs
 from integrate.align.mutual import MutualInformation
 from integrate.align.quality import Gates, Quality, agreement, shared_information
 from integrate.align.register import Registration, register, register_stack
@@ -127,7 +127,7 @@ def test_landmarks_give_back_what_was_planted(kind: Any) -> None:
     matrix = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) @ scale
     here = corners()
     there = here @ matrix.T + [40, -30]
-    fitted = fit_landmarks(Landmarks(here, there, kind=kind), SLIDE, SECTION)
+    fitted = fit_pairs(LandmarkPairs(here, there, kind=kind), SLIDE, SECTION)
     np.testing.assert_allclose(fitted.map_points([[7, 9]]), [matrix @ [7, 9] + [40, -30]], atol=1e-6)
     assert isinstance(fitted, ThinPlate) == (kind == "spline")
 
@@ -135,28 +135,28 @@ def test_landmarks_give_back_what_was_planted(kind: Any) -> None:
 def test_noisy_landmarks_say_how_noisy(pair: Pair) -> None:
     truth = np.random.default_rng(1).uniform(60, 340, (20, 2))
     noisy = pair.way.map_points(truth) + np.random.default_rng(3).normal(0, 2, (20, 2))
-    result = register(pair.moving, pair.fixed, method=Landmarks(noisy, truth, kind="affine"))
+    result = register(pair.moving, pair.fixed, method=LandmarkPairs(noisy, truth, kind="affine"))
     assert 1 < result.quality.landmark_fit < result.quality.landmark_left_out < 8
     assert pair.error(result.transform) < 6
     with pytest.raises(RegistrationError, match="landmarks are missed by"):
-        register(pair.moving, pair.fixed, method=Landmarks(noisy, truth), gates=Gates(landmark=0.5))
+        register(pair.moving, pair.fixed, method=LandmarkPairs(noisy, truth), gates=Gates(landmark=0.5))
 
 
 def test_bad_landmarks_are_refused() -> None:
     here = corners()
     with pytest.raises(RegistrationError, match="one picture mirrors the other"):
-        fit_landmarks(Landmarks(here, here * [-1, 1]), SLIDE, SECTION)
+        fit_pairs(LandmarkPairs(here, here * [-1, 1]), SLIDE, SECTION)
     assert (
-        np.linalg.det(fit_landmarks(Landmarks(here, here * [-1, 1], mirrored=True), SLIDE, SECTION).array[:2, :2]) < 0
+        np.linalg.det(fit_pairs(LandmarkPairs(here, here * [-1, 1], mirrored=True), SLIDE, SECTION).array[:2, :2]) < 0
     )  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="2 pairs of landmarks; 'affine' needs at least 3"):
-        fit_landmarks(Landmarks(here[:2], here[:2]), SLIDE, SECTION)
+        fit_pairs(LandmarkPairs(here[:2], here[:2]), SLIDE, SECTION)
     with pytest.raises(DataError, match="lie on one line"):
-        fit_landmarks(Landmarks([[0, 0], [1, 1], [2, 2]], [[0, 0], [1, 1], [2, 2]]), SLIDE, SECTION)
+        fit_pairs(LandmarkPairs([[0, 0], [1, 1], [2, 2]], [[0, 0], [1, 1], [2, 2]]), SLIDE, SECTION)
     with pytest.raises(DataError, match="has no position on one side"):
-        fit_landmarks(Landmarks(here, np.where(here > 100, np.nan, here)), SLIDE, SECTION)
+        fit_pairs(LandmarkPairs(here, np.where(here > 100, np.nan, here)), SLIDE, SECTION)
     with pytest.raises(ParameterError, match="expected one of"):
-        fit_landmarks(Landmarks(here, here, kind="elastic"), SLIDE, SECTION)  # type: ignore[arg-type]
+        fit_pairs(LandmarkPairs(here, here, kind="elastic"), SLIDE, SECTION)  # type: ignore[arg-type]
 
 
 def test_a_stack_comes_into_the_space_of_one_section(pair: Pair) -> None:

@@ -1,0 +1,125 @@
+"""Cells come to spots, tiles and lesions by position; nobody is lost uncounted."""
+
+from __future__ import annotations
+
+import anndata as ad
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from spatialdata.models import ShapesModel
+from spatialdata.transformations import Scale
+
+import integrate as ig
+from integrate.align.grid import Grid
+from integrate.align.space import Space
+from integrate.align.transfer import aggregate_to, assign
+from integrate.align.transform import Affine
+from integrate.errors import AlignmentError, DataError, IdentityError, ParameterError, UnitError
+
+SLIDE, SECTION = Space("slide", "um"), Space("section", "um")
+
+
+def cells(xy: list[list[float]], values: list[float] | None = None) -> ad.AnnData:
+    numbers = np.arange(float(len(xy))) if values is None else np.array(values)
+    obs = pd.DataFrame({"instance_id": np.arange(len(xy)) + 1}, index=[f"c{i}" for i in range(len(xy))])
+    var = pd.DataFrame({"unit": ["{counts}"], "level": ["instance"], "statistic": ["mean"]}, index=["CD8_mean"])
+    table = ad.AnnData(X=numbers[:, None], obs=obs, var=var, obsm={"spatial": np.array(xy, float)})
+    table.uns["integrate"] = {"unit": "um", "ids": {"subject_id": "P1"}}
+    return table
+
+
+def tiles() -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(
+        geometry=[shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10), shapely.box(40, 0, 50, 10)],
+        index=["left", "right", "far"],
+    )
+
+
+def test_cells_go_to_the_tile_their_centre_lies_in() -> None:
+    found = assign(cells([[5, 5], [12, 3], [30, 5]]), tiles())
+    assert found["to"].tolist()[:2] == ["left", "right"]
+    assert found["to"].isna().tolist() == [False, False, True]
+    assert found.attrs == {"assigned": 2, "unassigned": 1, "ambiguous": 0, "empty_regions": 1}
+    assert found.index.tolist() == [1, 2, 3]
+
+
+def test_outlines_know_which_part_of_them_lies_inside() -> None:
+    cell = gpd.GeoDataFrame(geometry=[shapely.box(6, 0, 12, 2)])
+    found = assign(cell, tiles())
+    assert (found["to"].iloc[0], found["covered"].iloc[0]) == ("left", pytest.approx(4 / 6))
+
+
+def test_of_overlapping_spots_the_nearest_centre_wins_and_is_counted() -> None:
+    spots = gpd.GeoDataFrame({"radius": [5.0, 5.0]}, geometry=gpd.points_from_xy([0, 6], [0, 0]), index=["a", "b"])
+    found = assign(pd.DataFrame({"x": [2.0, 4.0, 9.0], "y": [0.0, 0.0, 0.0]}), spots)
+    assert found["to"].tolist() == ["a", "b", "b"]
+    assert found["candidates"].tolist() == [2, 2, 1]
+    assert found.attrs["ambiguous"] == 2
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.floats(-5, 55), st.floats(-5, 15)), min_size=1, max_size=40))
+def test_the_slow_obvious_way_finds_the_same(xy: list[tuple[float, float]]) -> None:
+    found = assign(pd.DataFrame(xy, columns=["x", "y"]), tiles())
+    for (x, y), to, count in zip(xy, found["to"], found["candidates"], strict=True):
+        holding = [name for name, box in tiles().geometry.items() if box.intersects(shapely.Point(x, y))]
+        assert count == len(holding)
+        assert (to in holding) if holding else to is None
+    assert found.attrs["assigned"] + found.attrs["unassigned"] == len(xy)
+
+
+def test_a_region_without_cells_has_nan_and_a_count_of_zero() -> None:
+    table = cells([[5, 5], [6, 5], [12, 3], [30, 5]], [1, 3, np.nan, 7])
+    for statistic, left in (("mean", 2.0), ("sum", 4.0), ("median", 2.0)):
+        made = aggregate_to(table, tiles(), statistic=statistic)  # type: ignore[arg-type]
+        assert made.obs_names.tolist() == ["left", "right", "far"]
+        assert made.X[0, 0] == left
+        assert np.isnan(made.X[1:, 0]).all()
+        assert made.layers["n"][:, 0].tolist() == [2, 0, 0]
+        assert made.obs["n_cells"].tolist() == [2, 1, 0]
+        assert made.var.loc["CD8_mean", ["unit", "level", "statistic"]].tolist() == [
+            "{counts}",
+            "region",
+            f"{statistic} of mean",
+        ]
+    assert made.uns["integrate"]["transfer"]["unassigned"] == 1
+    assert made.uns["integrate"]["ids"] == {"subject_id": "P1"}
+    with pytest.raises(ParameterError, match="expected 'mean', 'median' or 'sum'"):
+        aggregate_to(table, tiles(), statistic="max")  # type: ignore[arg-type]
+
+
+def test_cells_come_through_a_transform_and_regions_know_how_much_was_seen() -> None:
+    shift = Affine.scale([1, 1], SECTION, SLIDE, offset=[100, 0])
+    spots = gpd.GeoDataFrame({"radius": [5.0, 5.0]}, geometry=gpd.points_from_xy([105, 100], [5, 5]))
+    placed = ShapesModel.parse(spots, transformations={"slide": Scale([1.0, 1.0], axes=("y", "x"))})
+    image = Grid((10, 10), Affine.scale([1, 1], Space("px", "px"), SECTION))
+    made = aggregate_to(cells([[5, 5], [5, 6]], [1, 3]), placed, transform=shift, seen=image)
+    assert made.X[0, 0] == 2
+    assert made.obs["covered"].tolist() == pytest.approx([1, 0.5], abs=1e-3)
+    assert made.obsm["spatial"].round(6).tolist() == [[105, 5], [100, 5]]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    pixels = tiles()
+    pixels.attrs["integrate"] = {"unit": "px"}
+    with pytest.raises(UnitError, match="the items are in 'um' and the regions in 'px'"):
+        assign(cells([[1, 1]]), pixels)
+    with pytest.raises(IdentityError, match="ids of regions repeat: 'left'"):
+        assign(cells([[1, 1]]), tiles().rename(index={"right": "left"}))
+    with pytest.raises(DataError, match="a region has no area"):
+        assign(cells([[1, 1]]), gpd.GeoDataFrame(geometry=[shapely.Point(1, 1)]))
+    with pytest.raises(DataError, match="the items have no positions"):
+        assign([1, 2], tiles())
+    here, there = (placed_tiles(name) for name in ("slide", "section"))
+    with pytest.raises(AlignmentError, match=r"lies in space 'slide' .* expected 'section'"):
+        assign(here, there)
+    assert ig.assign(here, here)["to"].tolist() == [0, 1, 2]
+
+
+def placed_tiles(space: str) -> gpd.GeoDataFrame:
+    one = Scale([1.0, 1.0], axes=("y", "x"))
+    return ShapesModel.parse(tiles().reset_index(drop=True), transformations={space: one})
