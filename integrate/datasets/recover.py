@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.associate import associate
 from integrate.analyse.cox import cox
-from integrate.keys import LEVELS, SUBJECT_ID
+from integrate.features.radiomics.measure import measure_radiomics
+from integrate.features.radiomics.nodules import segment_nodules
+from integrate.features.radiomics.settings import Radiomics
+from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
 from integrate.model.outcome import TimeToEvent
 from integrate.model.study import Study
 from integrate.prepare.annotate import compare_outlines
@@ -25,7 +28,6 @@ __all__ = ["LATER", "recover_truth"]
 #: Planted, and not looked for yet.
 LATER: tuple[tuple[str, str], ...] = (
     ("misalignment between slide and fluorescence", "registration"),
-    ("tumour volume in CT", "radiomics"),
 )
 DATASET_OF: dict[str, str] = {"CT": "ct", "IF": "fluorescence", "rna": "rna", "visium": "visium", "SM": "he"}
 
@@ -63,6 +65,7 @@ def recover_truth(folder: str | os.PathLike[str], study: Study, cohort: Cohort) 
         *_response(cohort),
         *_survival(cohort),
         *_site(cohort),
+        *_lesions(truth, study),
         *_annotators(truth, study),
         *((what, "in truth.json", "–", f"later: {how}") for what, how in LATER),
     ]
@@ -142,6 +145,22 @@ def _site(cohort: Cohort) -> Iterator[tuple[str, str, str, str]]:
     tested = associate(cohort, "cells/DAPI_mean", "site", unit="subject").iloc[0]
     told = f"DAPI differs between sites, p = {tested['p']:.2g} (n = {tested['n_subjects']})"
     yield "batch effect of sites", "gain and offset per site", told, _verdict(bool(tested["p"] < 0.05))
+
+
+def _lesions(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:
+    import numpy as np
+
+    planted, found = [], []
+    for scan in study.each("ct"):
+        nodules = segment_nodules(scan)
+        largest = measure_radiomics(scan, nodules, settings=Radiomics(families=("morphology",)), labels=[1])
+        found.append(float(largest[:, "morph_vol_approx"].X[0, 0]))
+        planted.append(truth["subjects"][scan.attrs[ATTRS]["ids"][SUBJECT_ID]]["lesion_volume_mm3"])
+    ratio = np.array(found) / np.array(planted)
+    r = float(np.corrcoef(np.log(planted), np.log(found))[0, 1])
+    told = f"r = {r:.4f}, {100 * np.median(ratio) - 100:+.1f} % in the median (n = {len(found)})"
+    right = bool(len(found) and r > 0.99 and np.abs(ratio - 1).max() < 0.1)
+    yield "tumour volume in CT", f"{min(planted):,.0f} to {max(planted):,.0f} mm3", told, _verdict(right)
 
 
 def _annotators(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:

@@ -69,7 +69,7 @@ def test_the_page_holds_the_results(twins: tuple[Report, Report]) -> None:
     assert '<html lang="en">' in page
     assert "xr-wrap" in page
     assert "after" in page
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/webp;base64,') == 2
     assert 'alt="Figure 1, in section “Result”"' in page
     assert 'alt="cube against x: Spearman ρ = 1.00, p = 0.017, n = 5"' in page
     assert "set for this run; the notebook says 6" in page
@@ -124,11 +124,14 @@ def test_files_the_notebook_writes_are_kept_and_nothing_else_is_left(twins: tupl
     output = twins[0].page.parent
     assert (output / "files" / "kept.csv").read_text() == "a,b"
     assert sorted(path.name for path in output.iterdir()) == [
+        "figures",
         "files",
         "manifest.json",
         "notebook.ipynb",
         "record.jsonl",
         "report.html",
+        "ro-crate-metadata.json",
+        "tables",
     ]
 
 

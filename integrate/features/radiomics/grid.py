@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["VoxelGrid", "index_map", "read_grid", "resample_grid"]
+__all__ = ["Pose", "VoxelGrid", "index_map", "move_grid", "read_grid", "resample_grid"]
 
 #: Grids are equal when no voxel is further from its place than this part of a voxel.
 _TOLERANCE = 1e-2
@@ -154,6 +154,42 @@ def resample_grid(grid: VoxelGrid, resample: Resample | None) -> VoxelGrid:
     affine[:3, 3] += affine[:3, :3] @ first
     affine[:3, :3] *= ratio
     return VoxelGrid(tuple(shape), tuple(wanted), tuple(map(tuple, affine.tolist())), grid.space)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """How a grid lies to the one that covers the image: turned about the slice normal, then shifted, in its voxels."""
+
+    turn_deg: float = 0.0
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def move_grid(grid: VoxelGrid, pose: Pose) -> VoxelGrid:
+    """Return a grid of the same voxel size, turned about the centre of the volume and large enough to cover it.
+
+    Examples
+    --------
+    >>> grid = VoxelGrid(
+    ...     (4, 10, 20), (3.0, 1.0, 1.0), tuple(map(tuple, [[3.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])), ""
+    ... )
+    >>> move_grid(grid, Pose(turn_deg=90)).shape
+    (4, 20, 10)
+    """
+    import numpy as np
+
+    if pose == Pose():
+        return grid
+    cosine, sine = math.cos(math.radians(pose.turn_deg)), math.sin(math.radians(pose.turn_deg))
+    edges = np.diag(grid.spacing_mm)
+    turn = np.linalg.inv(edges) @ np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]]) @ edges
+    margin = [math.ceil(abs(one)) * 2 for one in pose.shift]
+    extent = np.abs(np.linalg.inv(turn)) @ grid.shape
+    shape = [math.ceil(round(n, 6)) + more for n, more in zip(extent, margin, strict=True)]
+    affine = grid.matrix
+    first = (np.array(grid.shape) - 1) / 2 + turn @ (np.array(pose.shift) - (np.array(shape) - 1) / 2)
+    affine[:3, 3] += affine[:3, :3] @ first
+    affine[:3, :3] = affine[:3, :3] @ turn
+    return VoxelGrid(tuple(shape), grid.spacing_mm, tuple(map(tuple, affine.tolist())), grid.space)
 
 
 def index_map(target: VoxelGrid, source: VoxelGrid) -> np.ndarray[Any, Any]:

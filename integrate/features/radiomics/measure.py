@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, ParameterError, some
 from integrate.features.grid import shared_ids
 from integrate.features.radiomics.families import explain, measure_region
-from integrate.features.radiomics.grid import VoxelGrid, read_grid
-from integrate.features.radiomics.nomenclature import FAMILIES, aggregations_of
-from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region
+from integrate.features.radiomics.grid import Pose, VoxelGrid, read_grid
+from integrate.features.radiomics.perturb import Inputs, Perturbation
+from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region, process_response
 from integrate.features.radiomics.settings import Radiomics
-from integrate.features.radiomics.table import make_lesion_table
-from integrate.keys import ACQUISITION_ID, REGION_ID
+from integrate.features.radiomics.table import define_columns, make_lesion_table
+from integrate.keys import ACQUISITION_ID, ATTRS, REGION_ID
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_array, hash_settings, record
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["measure_radiomics"]
+__all__ = ["measure_perturbed", "measure_radiomics"]
 
 
 def measure_radiomics(
@@ -64,9 +64,10 @@ def measure_radiomics(
     - ``obs``: ``instance_id`` (the label), ``region``, ids, ``n_voxels`` (of the morphological mask, after
       interpolation), ``n_measured`` (of them, with an intensity that counts), ``n_nan`` (of them, without intensity)
       and ``reason``: why features are missing, or that the lesion is cut off by the edge of the image.
-    - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, with unit, IBSI id, words, settings and input hash.
+    - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, after the name of a filter such as ``log_1.5mm_stat_mean``,
+      with unit, IBSI ids, words, settings and input hash.
     - ``obsm["spatial"]``: centres of mass ``x, y, z`` in mm, in patient coordinates where the volume states them.
-    - ``uns["integrate"]``: ids, settings, hashes and the grid of measurement.
+    - ``uns["integrate"]``: ids, settings, hashes, the grid of measurement and what `normalise_intensity` did before.
 
     NaN is a feature that is not defined for a lesion. Without any lesion the table has no rows.
 
@@ -99,35 +100,128 @@ def measure_radiomics(
     >>> lesion.var.loc["stat_mean", "definition"]
     'IBSI:Q4LE'
     """
+    inputs = _load(volume, mask, labels, threads)
+    name = region or inputs.ids.get(REGION_ID) or inputs.ids.get(ACQUISITION_ID) or "lesions"
+    table = _measure_table(inputs, settings, name, threads)
+    _record(table, name)
+    return table
+
+
+def measure_perturbed(
+    volume: xr.DataArray,
+    mask: xr.DataArray,
+    perturbations: Sequence[Perturbation],
+    *,
+    settings: Radiomics,
+    labels: Sequence[int] | None = None,
+    region: str | None = None,
+    threads: int | None = None,
+) -> ad.AnnData:
+    """Return the features of every lesion once for each perturbation of image and outline, to see which are repeatable.
+
+    Parameters
+    ----------
+    volume, mask, labels, region, threads
+        As for `measure_radiomics`.
+    perturbations
+        What to change; ``Perturbation()`` changes nothing. `Perturbation.every` crosses lists of changes.
+    settings
+        As for `measure_radiomics`. Turning and shifting interpolate, so they need `resample`.
+
+    Returns
+    -------
+    AnnData like that of `measure_radiomics`, with a row per perturbation and lesion: ``obs["perturbation"]`` names it,
+    ``obs["lesion"]`` the region and label. `icc` of ``lesion`` by ``perturbation`` tells which features repeat.
+
+    Raises
+    ------
+    ParameterError
+        If `perturbations` are none or repeat, or one interpolates without `resample`.
+    IntegrateError
+        As `measure_radiomics`.
+
+    Notes
+    -----
+    Zwanenburg et al., Scientific Reports 2019. Turns and shifts move the grid of measurement, so that image and mask
+    are interpolated once.
+
+    Examples
+    --------
+    >>> from integrate.features.radiomics.phantom import digital_phantom
+    >>> image, mask = digital_phantom()
+    >>> changes = Perturbation.every(shift=[0, 0.5], noise=[0, 1])
+    >>> table = measure_perturbed(image, mask, changes, settings=ig.Radiomics(resample=ig.Resample(2)))
+    >>> table.obs["perturbation"].tolist()
+    ['none', 'noise1', 'shift0.5', 'shift0.5_noise1']
+    """
+    import anndata as ad
+
+    names = [one.name for one in perturbations]
+    if not names or len(set(names)) < len(names):
+        raise ParameterError(f"perturbations are {names}; expected one or more, each once")
+    moving = [one.name for one in perturbations if one.pose != Pose()]
+    if moving and settings.resample is None:
+        raise ParameterError(f"{some(moving)} interpolate: say how with settings=Radiomics(resample=Resample(...))")
+    inputs = _load(volume, mask, labels, threads)
+    name = region or inputs.ids.get(REGION_ID) or inputs.ids.get(ACQUISITION_ID) or "lesions"
+    tables = []
+    for one in perturbations:
+        table = _measure_table(one.change(inputs), settings, name, threads, one.pose)
+        table.obs["lesion"] = table.obs_names.astype(object)
+        table.obs["perturbation"] = one.name
+        table.obs_names = [f"{lesion}:{one.name}" for lesion in table.obs_names]
+        tables.append(table)
+    together = ad.concat(tables, merge="same")
+    together.uns[ATTRS] = {**tables[0].uns[ATTRS], "perturbations": [repr(one) for one in perturbations]}
+    _record(together, name)
+    return together
+
+
+def _load(volume: xr.DataArray, mask: xr.DataArray, labels: Sequence[int] | None, threads: int | None) -> Inputs:
+    """Return image and labels in memory, checked."""
+    if threads is not None and threads < 1:
+        raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
+    from integrate.features.radiomics.label_kernels import find_boxes
+
+    grids = read_grid(volume, what="volume"), read_grid(mask, what="mask")
+    ids = shared_ids(volume, mask)
+    image, drawn = _load_image(volume), _load_labels(mask)
+    wanted = _wanted(labels, find_boxes(drawn)[0].tolist(), boolean=mask.dtype.kind == "b")
+    input_hash = hash_settings([hash_array(image), asdict(grids[0]), hash_array(drawn), asdict(grids[1])])
+    return Inputs(image, grids[0], drawn, grids[1], wanted, ids, image_notes(volume), input_hash)
+
+
+def _measure_table(
+    inputs: Inputs,
+    settings: Radiomics,
+    name: str,
+    threads: int | None,
+    pose: Pose = Pose(),  # noqa: B008
+) -> ad.AnnData:
     import numpy as np
 
     from integrate.features.radiomics.label_kernels import find_boxes
 
-    if threads is not None and threads < 1:
-        raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
-    image_grid, mask_grid = read_grid(volume, what="volume"), read_grid(mask, what="mask")
-    ids = shared_ids(volume, mask)
-    image, drawn = _load_image(volume), _load_labels(mask)
-    scene = make_scene(image, image_grid, drawn, mask_grid, settings)
-    found, ends = find_boxes(drawn)
+    scene = make_scene(inputs.image, inputs.image_grid, inputs.drawn, inputs.mask_grid, settings, pose)
+    found, ends = find_boxes(inputs.drawn)
     boxes = {int(label): (one[:3], one[3:]) for label, one in zip(found, ends, strict=True)}
-    wanted = _wanted(labels, boxes, boolean=mask.dtype.kind == "b")
-    rows = _measure_all(scene, wanted, boxes, settings, threads)
-    notes = _notes(volume, scene.grid, settings, ids, inputs=(image, image_grid, drawn, mask_grid))
-    name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "lesions"
-    table = make_lesion_table(
-        wanted,
+    rows = _measure_all(scene, inputs.labels, boxes, settings, threads)
+    return make_lesion_table(
+        inputs.labels,
         [lesion for lesion, _, _ in rows],
         [row for _, row, _ in rows],
         settings,
         region=name,
-        notes=notes,
-        ids=ids,
+        notes=_notes(inputs, scene.grid, settings),
+        ids=inputs.ids,
         centres=np.array([centre for _, _, centre in rows]).reshape(len(rows), 3),
     )
+
+
+def _record(table: ad.AnnData, name: str) -> None:
+    notes = table.uns[ATTRS]
     events = {key: notes[key] for key in ("tool", "settings", "settings_hash", "input_hash")}
-    record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **events)
-    return table
+    record("measure", region=name, ids=notes["ids"], instances=table.n_obs, features=table.n_vars, **events)
 
 
 def _load_image(volume: xr.DataArray) -> np.ndarray[Any, Any]:
@@ -156,9 +250,9 @@ def _load_labels(mask: xr.DataArray) -> np.ndarray[Any, Any]:
     return drawn
 
 
-def _wanted(labels: Sequence[int] | None, boxes: dict[int, Any], *, boolean: bool) -> list[int]:
+def _wanted(labels: Sequence[int] | None, present: Sequence[int], *, boolean: bool) -> list[int]:
     if labels is None:
-        return sorted(boxes) or ([1] if boolean else [])
+        return sorted(present) or ([1] if boolean else [])
     wanted = [int(label) for label in labels]
     if len(set(wanted)) < len(wanted) or any(label < 1 for label in wanted):
         raise ParameterError(f"labels are {wanted}; expected different numbers of 1 and above")
@@ -189,34 +283,29 @@ def _measure_one(
 
     lesion = Lesion(None, "no voxel has this label") if ends is None else process_region(scene, label, ends, settings)
     if lesion.region is None:
-        columns = sum(
-            len(FAMILIES[family]) for family in settings.families for _ in aggregations_of(family, settings.textures)
-        )
-        return lesion, np.full(columns, np.nan), np.full(3, np.nan)
-    features = measure_region(lesion.region, settings)
+        return lesion, np.full(len(define_columns(settings)), np.nan), np.full(3, np.nan)
+    of_responses = settings.of_responses()
+    features = [measure_region(lesion.region, settings)]
+    features += [
+        measure_region(process_response(scene, lesion, one, settings), of_responses) for one in settings.filters
+    ]
     reasons = [one for one in (lesion.reason, explain(lesion.region, settings)) if one]
     index = np.argwhere(lesion.region.inside).mean(axis=0) + lesion.corner
     centre = scene.grid.matrix[:3, :3] @ index + scene.grid.matrix[:3, 3]
-    return replace(lesion, region=None, reason="; ".join(reasons)), features, centre
+    return replace(lesion, region=None, reason="; ".join(reasons)), np.concatenate(features), centre
 
 
-def _notes(
-    volume: xr.DataArray,
-    grid: VoxelGrid,
-    settings: Radiomics,
-    ids: dict[str, str],
-    inputs: tuple[np.ndarray[Any, Any], VoxelGrid, np.ndarray[Any, Any], VoxelGrid],
-) -> dict[str, Any]:
+def _notes(inputs: Inputs, grid: VoxelGrid, settings: Radiomics) -> dict[str, Any]:
     from integrate import __version__
 
-    image, image_grid, drawn, mask_grid = inputs
     return {
-        "ids": ids,
+        "ids": inputs.ids,
         "tool": f"integrate {__version__}",
         "settings": json.dumps(asdict(settings)),
-        "settings_hash": hash_settings(settings),
-        "input_hash": hash_settings([hash_array(image), asdict(image_grid), hash_array(drawn), asdict(mask_grid)]),
-        "intensity_unit": str(image_notes(volume).get("unit") or ""),
+        "settings_hash": hash_settings([settings, [repr(one) for one in settings.filters]]),
+        "input_hash": inputs.input_hash,
+        "intensity_unit": str(inputs.notes.get("unit") or ""),
+        "processing": list(inputs.notes.get("processing", [])),
         "spacing_mm": list(grid.spacing_mm),
         "shape": list(grid.shape),
         "space": grid.space,

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from integrate.features.radiomics.discretise import MOST_LEVELS, discretise
-from integrate.features.radiomics.grid import VoxelGrid, index_map, resample_grid
+from integrate.features.radiomics.filters import Filter, SimoncelliFilter
+from integrate.features.radiomics.grid import Pose, VoxelGrid, index_map, move_grid, resample_grid
 from integrate.features.radiomics.local_intensity import PEAK_RADIUS_MM
 from integrate.features.radiomics.region import Region
-from integrate.features.radiomics.sample import Box, sample_image, sample_mask
+from integrate.features.radiomics.response import respond, respond_everywhere
+from integrate.features.radiomics.sample import Box, fill_unknown, sample_image, sample_mask
 from integrate.features.radiomics.settings import Radiomics, Resegment
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Lesion", "Scene", "make_scene", "process_region"]
+__all__ = ["Lesion", "Scene", "make_scene", "process_region", "process_response"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An image and a mask in memory, and the ways from the grid of measurement to the voxels of both."""
+    """An image and a mask in memory, and the ways from the grid of measurement to the voxels of both.
+
+    `responses` are those of the whole image to filters that need it.
+    """
 
     image: np.ndarray[Any, Any]
     mask: np.ndarray[Any, Any]
     grid: VoxelGrid
     to_image: np.ndarray[Any, Any]
     to_mask: np.ndarray[Any, Any]
+    responses: Mapping[Filter, np.ndarray[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +55,23 @@ def make_scene(
     mask: np.ndarray[Any, Any],
     mask_grid: VoxelGrid,
     settings: Radiomics,
+    pose: Pose = Pose(),  # noqa: B008 - a frozen record
 ) -> Scene:
-    """Return image and mask with the grid that `settings` ask for.
+    """Return image and mask with the grid that `settings` ask for, turned and shifted by `pose`.
 
     Raises
     ------
     AlignmentError
         If nothing says how image and mask lie to each other.
     """
-    grid = resample_grid(image_grid, settings.resample)
+    grid = move_grid(resample_grid(image_grid, settings.resample), pose)
     to_image = index_map(grid, image_grid)
-    return Scene(image, mask, grid, to_image, index_map(image_grid, mask_grid) @ to_image)
+    scene = Scene(image, mask, grid, to_image, index_map(image_grid, mask_grid) @ to_image)
+    whole = [one for one in settings.filters if isinstance(one, SimoncelliFilter)]
+    if not whole:
+        return scene
+    everything = fill_unknown(_intensities(scene, ((0, 0, 0), grid.shape), settings))
+    return replace(scene, responses={one: respond_everywhere(everything, one) for one in whole})
 
 
 def process_region(
@@ -77,8 +90,6 @@ def process_region(
     settings
         What to do.
     """
-    import numpy as np
-
     box, cut = _box(scene, ends)
     if box is None:
         return Lesion(None, "outside the image")
@@ -95,13 +106,39 @@ def process_region(
         return Lesion(None, "no voxel left after interpolation")
     box, inside = _tighten(box, inside)
     wide, corner = _widen(box, scene.grid, settings)
-    surround = sample_image(scene.image, scene.to_image, wide, method=resample.method if resample else "nearest")
-    if resample and resample.round_to:
-        surround = np.rint(surround / resample.round_to) * resample.round_to
+    surround = _intensities(scene, wide, settings)
     measured, n_nan = _select(surround[_slices(corner, box[1])], inside, settings.resegment)
     region = _with_levels(surround, corner, inside, measured, scene.grid.spacing_mm, settings)
     reason = "cut off at the edge of the image" if cut else ""
     return Lesion(region, reason, int(inside.sum()), int(measured.sum()), n_nan, box[0])
+
+
+def process_response(scene: Scene, lesion: Lesion, filter_: Filter, settings: Radiomics) -> Region:
+    """Return the response to a filter in the voxels of a lesion's region that are measured.
+
+    Voxels without intensity are filtered as if they were like the nearest one that has some.
+    """
+    region = lesion.region
+    if region is None:
+        raise ValueError("a lesion without a region has no response")
+    box = (lesion.corner, region.inside.shape)
+    if filter_ in scene.responses:
+        response = scene.responses[filter_][_slices(*box)]
+    else:
+        source = lambda wanted: fill_unknown(_intensities(scene, wanted, settings))  # noqa: E731
+        response = respond(source, box, scene.grid.shape, region.spacing_mm, filter_)
+    return _with_levels(response, (0, 0, 0), region.inside, region.measured, region.spacing_mm, settings.of_responses())
+
+
+def _intensities(scene: Scene, box: Box, settings: Radiomics) -> np.ndarray[Any, Any]:
+    """Return interpolated and rounded intensities of a box, float64."""
+    import numpy as np
+
+    resample = settings.resample
+    values = sample_image(scene.image, scene.to_image, box, method=resample.method if resample else "nearest")
+    if resample and resample.round_to:
+        values = np.rint(values / resample.round_to) * resample.round_to
+    return values
 
 
 def _box(scene: Scene, ends: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> tuple[Box | None, bool]:

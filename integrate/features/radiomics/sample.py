@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Box", "sample_image", "sample_mask"]
+__all__ = ["Box", "fill_unknown", "sample_image", "sample_mask"]
 
 #: A box of voxels as first index and shape ``(z, y, x)``.
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -39,19 +39,15 @@ def sample_image(
     contribute half or more is NaN.
     """
     import numpy as np
-    from scipy import ndimage
 
     piece, local = _cut(source, matrix, box, reach=_REACH[method])
     piece = piece.astype(np.float64)
     if _is_shift(local):
         return _shift(piece, local, box[1], fill=np.nan)
-    unknown = np.isnan(piece)
+    unknown = ~np.isfinite(piece)
     if unknown.all():
         return np.full(box[1], np.nan)
-    if unknown.any():
-        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
-        piece = piece[tuple(nearest)]
-    values = _transform(piece, local, box[1], order=_ORDER[method])
+    values = _transform(fill_unknown(piece), local, box[1], order=_ORDER[method])
     if unknown.any():
         values[_transform(unknown.astype(np.float64), local, box[1], order=1) > 0.5 - 1e-6] = np.nan
     return values
@@ -76,6 +72,19 @@ def sample_mask(
     weight = _transform(inside.astype(np.float64), local, box[1], order=_ORDER[method])
     weight[_beyond(local, box[1], inside.shape)] = 0
     return weight >= threshold - 1e-6  # halves come out of the interpolation with rounding errors
+
+
+def fill_unknown(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an image in which voxels without intensity have that of the nearest one; all NaN where none has."""
+    import numpy as np
+    from scipy import ndimage
+
+    unknown = ~np.isfinite(image)
+    if not unknown.any() or unknown.all():
+        return image
+    nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    known: np.ndarray[Any, Any] = image[tuple(nearest)]
+    return known
 
 
 def _cut(

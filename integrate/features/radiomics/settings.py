@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from integrate.errors import ParameterError, closest
+from integrate.errors import ParameterError
+from integrate.features.radiomics.filters import Filter, check_choice
 from integrate.features.radiomics.nomenclature import AGGREGATIONS, FAMILIES
 
 __all__ = ["FixedBinNumber", "FixedBinSize", "Radiomics", "Resample", "Resegment"]
@@ -52,8 +53,8 @@ class Resample:
         if len(spacing) != 3 or any(one is not None and not 0 < one < math.inf for one in spacing):
             raise ParameterError(f"spacing_mm is {self.spacing_mm}; expected a length above 0, or three as (z, y, x)")
         object.__setattr__(self, "spacing_mm", spacing)
-        _check_choice("method", self.method, ("linear", "cubic", "nearest"))
-        _check_choice("mask_method", self.mask_method, ("linear", "nearest"))
+        check_choice("method", self.method, ("linear", "cubic", "nearest"))
+        check_choice("mask_method", self.mask_method, ("linear", "nearest"))
         if not 0 < self.mask_threshold <= 1:
             raise ParameterError(f"mask_threshold is {self.mask_threshold}; expected above 0 and at most 1")
         if self.round_to is not None and not 0 < self.round_to < math.inf:
@@ -163,6 +164,13 @@ class Radiomics:
         How texture matrices are brought together: any of ``"2D_avg"``, ``"2D_comb"`` (slice by slice), ``"2_5D_avg"``,
         ``"2_5D_comb"`` (in slices, slices merged), ``"3D_avg"`` and ``"3D_comb"``. ``avg`` averages the features of
         directions, ``comb`` merges their matrices; families without directions are given once per dimension.
+    filters
+        `MeanFilter`, `LaplacianOfGaussian`, `LawsFilter`, `GaborFilter`, `WaveletFilter` and `SimoncelliFilter`: the
+        image is filtered after interpolation, and its responses are measured in the voxels that re-segmentation leaves.
+    filter_families
+        Which families are measured of responses; form and local intensity are not.
+    filter_bins
+        Grey levels of responses, whose intensities are arbitrary.
     max_levels
         Regions with more grey levels than this get no texture matrices (NaN with a reason), whose memory and time grow
         with the square of the levels.
@@ -170,7 +178,8 @@ class Radiomics:
     Notes
     -----
     Values follow the IBSI reference manual (Zwanenburg et al., Radiology 2020; arXiv 1612.07003): Chebyshev distance 1
-    in all matrices, NGLDM coarseness 0, city-block distances in the GLDZM, spherical 1 cm³ peaks.
+    in all matrices, NGLDM coarseness 0, city-block distances in the GLDZM, spherical 1 cm³ peaks. Filters follow its
+    second manual (arXiv 2006.05470; Whybra et al., Radiology 2024).
 
     Examples
     --------
@@ -189,21 +198,34 @@ class Radiomics:
     ivh_bins: FixedBinNumber | FixedBinSize | None = None
     families: tuple[str, ...] = tuple(FAMILIES)
     textures: tuple[str, ...] = ("3D_comb",)
+    filters: tuple[Filter, ...] = ()
+    filter_families: tuple[str, ...] = ("statistics",)
+    filter_bins: FixedBinNumber | FixedBinSize = FixedBinNumber(32)
     max_levels: int = 1024
 
     def __post_init__(self) -> None:
         """Refuse unknown and repeated names."""
-        for name, known in (("families", tuple(FAMILIES)), ("textures", TEXTURES)):
+        filterable = tuple(family for family in FAMILIES if family not in ("morphology", "local_intensity"))
+        known_names = (("families", tuple(FAMILIES)), ("textures", TEXTURES), ("filter_families", filterable))
+        for name, known in known_names:
             chosen = getattr(self, name)
             if isinstance(chosen, str):
                 raise ParameterError(f"{name} is {chosen!r}; expected a list, e.g. [{chosen!r}]")
             object.__setattr__(self, name, tuple(chosen))
             for one in chosen:
-                _check_choice(name, one, known)
+                check_choice(name, one, known)
             if len(set(chosen)) < len(chosen):
                 raise ParameterError(f"{name} {tuple(chosen)} repeat; give each once")
+        chosen_filters = (self.filters,) if isinstance(self.filters, Filter) else tuple(self.filters)
+        object.__setattr__(self, "filters", chosen_filters)
+        for one in chosen_filters:
+            if not isinstance(one, Filter):
+                raise ParameterError(f"filters hold {one!r}; expected filters such as LaplacianOfGaussian(1.5)")
+        if len({one.name for one in chosen_filters}) < len(chosen_filters):
+            raise ParameterError(f"filters {[one.name for one in chosen_filters]} repeat; give each once")
 
-
-def _check_choice(what: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise ParameterError(f"no {what} {given!r}; {closest(given, known)}")
+    def of_responses(self) -> Radiomics:
+        """Return what is measured of the response to a filter."""
+        return replace(
+            self, bins=self.filter_bins, families=self.filter_families, resegment=None, ivh_bins=None, filters=()
+        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from integrate.features.radiomics.filters import Filter
 from integrate.features.radiomics.nomenclature import Definition, define
 from integrate.features.radiomics.process import Lesion
 from integrate.features.radiomics.settings import FixedBinNumber, Radiomics
@@ -15,9 +16,45 @@ if TYPE_CHECKING:
     import anndata as ad
     import numpy as np
 
-__all__ = ["make_lesion_table"]
+__all__ = ["Column", "define_columns", "make_lesion_table"]
 
 _REGION = "region"
+
+
+class Column(NamedTuple):
+    """One measured column: what it is, how it is aggregated (``""`` for not), and of the response to which filter."""
+
+    feature: Definition
+    how: str
+    filter: Filter | None
+
+    @property
+    def name(self) -> str:
+        """Filter, IBSI tag and aggregation."""
+        return "_".join(one for one in (self.filter.name if self.filter else "", self.feature.tag, self.how) if one)
+
+    @property
+    def definition(self) -> str:
+        """IBSI ids of the feature and of the filter."""
+        return f"IBSI:{self.feature.ibsi}" + (f" of IBSI:{self.filter.ibsi}" if self.filter else "")
+
+    @property
+    def statistic(self) -> str:
+        """The definition in words."""
+        words = f"{self.feature.words}, {self.how}" if self.how else self.feature.words
+        return f"{words}, of {self.filter!r}" if self.filter else words
+
+
+def define_columns(settings: Radiomics) -> list[Column]:
+    """Return every column that `settings` ask for, in the order in which values are measured."""
+    plain = [Column(*pair, None) for family in settings.families for pair in define(family, settings.textures)]
+    filtered = [
+        Column(*pair, one)
+        for one in settings.filters
+        for family in settings.filter_families
+        for pair in define(family, settings.textures)
+    ]
+    return plain + filtered
 
 
 def make_lesion_table(
@@ -64,15 +101,14 @@ def _features(settings: Radiomics, notes: Mapping[str, Any]) -> list[Feature]:
     origin = {key: notes[key] for key in ("tool", "settings_hash", "input_hash")}
     return [
         Feature(
-            name=f"{one.tag}_{how}" if how else one.tag,
-            unit=_unit(one, notes["intensity_unit"], levelled=levelled),
+            name=one.name,
+            unit=_unit(one.feature, notes["intensity_unit"], levelled=levelled and one.filter is None),
             level="instance",
-            definition=f"IBSI:{one.ibsi}",
-            statistic=f"{one.words}, {how}" if how else one.words,
+            definition=one.definition,
+            statistic=one.statistic,
             **origin,
         )
-        for family in settings.families
-        for one, how in define(family, settings.textures)
+        for one in define_columns(settings)
     ]
 
 

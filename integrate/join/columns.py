@@ -1,4 +1,4 @@
-"""Plain containers: AnnData and MuData whose table columns every file format gives back as they were."""
+"""Columns of AnnData and MuData in a form that every file format gives back as it was."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError
-from integrate.join.codec import decode_column, encode_column
 from integrate.keys import ATTRS
+from integrate.model.codec import decode_column, encode_column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["from_plain", "plain_columns", "restored_columns", "to_plain"]
+__all__ = ["decode_columns", "decode_frame", "encode_columns", "encode_frame"]
 
-#: Under ``uns["integrate"]``: what `from_plain` needs, as JSON.
-NOTES = "plain"
+#: Under ``uns["integrate"]``: what `decode_columns` needs, as JSON.
+NOTES = "encoded"
 #: The tables of a container, and its tables by name.
 TABLES: tuple[str, ...] = ("obs", "var")
 NAMED_TABLES: tuple[str, ...] = ("obsm", "varm")
 
 
-def to_plain(data: Any) -> Any:
+def encode_columns(data: Any) -> Any:
     """Return a copy of a container that h5ad, zarr and SpatialData write without changing a cell or a name.
 
     Text becomes categories (files would write missing text as empty), other dtypes that a format does not
     hold become numbers, and names that a format refuses (``"OS months"``, ``"a/b"``) become safe ones. The values stay
-    readable for any program; `from_plain` brings names, dtypes and index names back.
+    readable for any program; `decode_columns` brings names, dtypes and index names back.
 
     Parameters
     ----------
@@ -48,33 +48,33 @@ def to_plain(data: Any) -> Any:
     --------
     >>> cohort = ig.link(ig.datasets.toy_study(), clinical="clinical", unit="subject")
     >>> cohort.obs["OS months"] = [3.5, 12.0, None]
-    >>> plain = to_plain(cohort.to_anndata())
-    >>> plain.obs.columns.tolist()
+    >>> encoded = encode_columns(cohort.to_anndata())
+    >>> encoded.obs.columns.tolist()
     ['age', 'response', 'OS_months']
-    >>> from_plain(plain).obs.columns.tolist()
+    >>> decode_columns(encoded).obs.columns.tolist()
     ['age', 'response', 'OS months']
     """
-    copy = _copied(data, to_plain)
+    copy = _copied(data, encode_columns)
     notes: dict[str, Any] = {}
     kept = _spatial_keys(data)
     for table in TABLES:
-        frame, notes[table] = plain_columns(getattr(data, table), kept=kept if table == "obs" else ())
+        frame, notes[table] = encode_frame(getattr(data, table), kept=kept if table == "obs" else ())
         setattr(copy, table, frame)
     for table in NAMED_TABLES:
         for name, held in getattr(data, table).items():
             if hasattr(held, "columns"):
-                getattr(copy, table)[name], notes[f"{table}/{name}"] = plain_columns(held)
+                getattr(copy, table)[name], notes[f"{table}/{name}"] = encode_frame(held)
     copy.uns[ATTRS] = {**dict(copy.uns.get(ATTRS) or {}), NOTES: json.dumps(notes)}
     return copy
 
 
-def from_plain(data: Any) -> Any:
-    """Return what `to_plain` was given, after any round trip through files.
+def decode_columns(data: Any) -> Any:
+    """Return what `encode_columns` was given, after any round trip through files.
 
     Parameters
     ----------
     data
-        AnnData or MuData that `to_plain` made, or one read from a file it was written to.
+        AnnData or MuData that `encode_columns` made, or one read from a file it was written to.
 
     Returns
     -------
@@ -83,47 +83,47 @@ def from_plain(data: Any) -> Any:
     Raises
     ------
     DataError
-        If `to_plain` did not make it.
+        If `encode_columns` did not make it.
 
     Examples
     --------
     >>> cohort = ig.link(ig.datasets.toy_study(), clinical="clinical", unit="subject")
-    >>> from_plain(to_plain(cohort.to_anndata())).obs.equals(cohort.obs)
+    >>> decode_columns(encode_columns(cohort.to_anndata())).obs.equals(cohort.obs)
     True
     """
     held = dict(data.uns.get(ATTRS) or {})
     if NOTES not in held:
-        raise DataError("this container was not made by to_plain: uns['integrate']['plain'] is not there")
-    copy = _copied(data, from_plain)
+        raise DataError("this container was not made by encode_columns: uns['integrate']['encoded'] is not there")
+    copy = _copied(data, decode_columns)
     notes = json.loads(str(held.pop(NOTES)))
     for table in TABLES:
-        setattr(copy, table, restored_columns(getattr(data, table), notes.pop(table)))
+        setattr(copy, table, decode_frame(getattr(data, table), notes.pop(table)))
     for place, columns in notes.items():
         table, _, name = place.partition("/")
-        getattr(copy, table)[name] = restored_columns(getattr(data, table)[name], columns)
+        getattr(copy, table)[name] = decode_frame(getattr(data, table)[name], columns)
     copy.uns[ATTRS] = held
     return copy
 
 
-def plain_columns(frame: pd.DataFrame, *, kept: tuple[str, ...] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
+def encode_frame(frame: pd.DataFrame, *, kept: tuple[str, ...] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return a table of plain, safely named columns, and the notes (plain JSON values) that bring it back.
 
     `kept` columns stay as they are.
     """
     import pandas as pd
 
-    plain: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     notes: dict[str, Any] = {}
     for name in frame:
-        safe = str(name) if name in kept else _safe_name(str(name), plain)
-        plain[safe], notes[safe] = (frame[name], {}) if name in kept else _plain_column(frame[name])
+        safe = str(name) if name in kept else _safe_name(str(name), columns)
+        columns[safe], notes[safe] = (frame[name], {}) if name in kept else _encoded(frame[name])
         notes[safe]["name"] = name if isinstance(name, str | int) else str(name)
-    table = pd.DataFrame(plain, index=frame.index.rename(None))
+    table = pd.DataFrame(columns, index=frame.index.rename(None))
     return table, {"columns": notes, "index": frame.index.name}
 
 
-def restored_columns(frame: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table that `plain_columns` was given; columns that came later stay as they are."""
+def decode_frame(frame: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table that `encode_frame` was given; columns that came later stay as they are."""
     import pandas as pd
 
     index = pd.Index(frame.index.astype(object), name=notes["index"])
@@ -131,11 +131,11 @@ def restored_columns(frame: pd.DataFrame, notes: Mapping[str, Any]) -> pd.DataFr
     for safe in [*notes["columns"], *(c for c in frame if c not in notes["columns"])]:
         if safe in frame:
             own = notes["columns"].get(safe, {"name": safe})
-            restored[own["name"]] = _restored_column(frame[safe], own, index)
+            restored[own["name"]] = _decoded(frame[safe], own, index)
     return pd.DataFrame(restored, index=index)
 
 
-def _plain_column(column: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
+def _encoded(column: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
     import numpy as np
     import pandas as pd
 
@@ -151,7 +151,7 @@ def _plain_column(column: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
     return column, notes  # nullable whole numbers and true/false: every container keeps them
 
 
-def _restored_column(column: pd.Series[Any], notes: Mapping[str, Any], index: Any) -> Any:
+def _decoded(column: pd.Series[Any], notes: Mapping[str, Any], index: Any) -> Any:
     """Return a column as it was; without notes (a SpatialData key, a later column) as it is."""
     import numpy as np
     import pandas as pd
