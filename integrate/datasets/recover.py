@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LATER", "recover_truth"]
 
 #: Planted, and not looked for yet.
-LATER: tuple[tuple[str, str], ...] = (
-    ("misalignment between slide and fluorescence", "registration"),
-)
+LATER: tuple[tuple[str, str], ...] = (("misalignment between slide and fluorescence", "registration"),)
 DATASET_OF: dict[str, str] = {"CT": "ct", "IF": "fluorescence", "rna": "rna", "visium": "visium", "SM": "he"}
 
 
