@@ -24,6 +24,8 @@ viewer = ig.view(image, cells=places, embedding=rng.normal(size=(5000, 2)))
 viewer
 """
 READY = "document.querySelector('.ig-viewer')?.viewer?.ready_ms"
+#: JupyterLab makes the second thread for widgets while the kernel is idle; from then on it answers beside any cell.
+BESIDE = "[...panel.sessionContext.session.kernel._comms.values()].every((comm) => comm.subshellId)"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def test_a_selection_reaches_the_kernel_and_tiles_come_while_a_cell_runs(lab: La
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(cells[0]["kinds"])
     page = lab.page
     page.wait_for_function(READY, timeout=60_000)
+    page.wait_for_function(BESIDE, timeout=60_000)
     lab.run("picture = viewer.screenshot('shot.png', timeout_s=60)")  # the cell waits while the browser answers
     assert lab.ask("picture[:4], picture != viewer.still()") == "(b'\\x89PNG', True)"
     page.locator("canvas.ig-image").scroll_into_view_if_needed()
