@@ -166,8 +166,8 @@ from .show.figures import plot_survival as plot_survival
 from .show.figures import plot_volcano as plot_volcano
 from .show.magic import load_ipython_extension as load_ipython_extension
 from .show.magic import unload_ipython_extension as unload_ipython_extension
-from .show.viewer import view as view
-from .show.volume import open_niivue as open_niivue
+from .show.niivue import open_niivue as open_niivue
+from .show.view import view as view
 from .show.volume import view_volume as view_volume
 
 __version__: str

@@ -135,6 +135,11 @@ class Lab:
         found: list[dict[str, Any]] = self.page.evaluate(RUN)
         return found
 
+    def run(self, code: str) -> None:
+        """Run code in the kernel and wait until it is over."""
+        call = "async (code) => { await panel.sessionContext.session.kernel.requestExecute({ code }).done }"
+        self.page.evaluate(call, code)
+
     def ask(self, expression: str) -> str:
         """Return the repr of an expression in the kernel."""
         return str(self.page.evaluate(ASK, expression))

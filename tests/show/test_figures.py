@@ -404,6 +404,8 @@ def test_a_forest_draws_limits_and_says_what_it_leaves_out() -> None:
     ends = [np.asarray(line.get_xdata()) for line in figure.axes[0].lines[:2]]
     np.testing.assert_allclose(ends, np.exp([[0.1, 1], [-0.5, 0.3]]))
     widths = [line.get_linewidth() for line in figure.axes[0].lines[:2]]
+    assert "$" not in _words(figure)
+    assert {"1", "2"} <= set(_words(figure).split("\n"))
     assert widths[0] > widths[1]  # only the first excludes a ratio of 1
     with pytest.raises(DatasetNotFoundError, match="no column 'hr' in the results"):
         plot_forest(rows, effect="hr")

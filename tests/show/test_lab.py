@@ -24,6 +24,8 @@ viewer = ig.view(image, cells=places, embedding=rng.normal(size=(5000, 2)))
 viewer
 """
 READY = "document.querySelector('.ig-viewer')?.viewer?.ready_ms"
+#: JupyterLab makes the second thread for widgets while the kernel is idle; from then on it answers beside any cell.
+BESIDE = "[...panel.sessionContext.session.kernel._comms.values()].every((comm) => comm.subshellId)"
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +43,15 @@ def lab(server: tuple[str, Path], browser: Any) -> Iterator[Lab]:
 
 
 def test_a_selection_reaches_the_kernel_and_tiles_come_while_a_cell_runs(lab: Lab, pictures: Path) -> None:
-    lab.open(
-        "viewer.ipynb", IMAGE, "import time; time.sleep(0)", "picture = viewer.screenshot('shot.png', timeout_s=60)"
-    )
+    lab.open("viewer.ipynb", IMAGE, "import time")
     cells = lab.run_all()
-    assert [cell["error"] for cell in cells] == [None, None, None]
+    assert [cell["error"] for cell in cells] == [None, None]
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(cells[0]["kinds"])
     page = lab.page
     page.wait_for_function(READY, timeout=60_000)
-    assert (
-        lab.ask("viewer.screenshot.__name__, picture[:4], picture != viewer.still()")
-        == "('screenshot', b'\\x89PNG', True)"
-    )
+    page.wait_for_function(BESIDE, timeout=60_000)
+    lab.run("picture = viewer.screenshot('shot.png', timeout_s=60)")  # the cell waits while the browser answers
+    assert lab.ask("picture[:4], picture != viewer.still()") == "(b'\\x89PNG', True)"
     page.locator("canvas.ig-image").scroll_into_view_if_needed()
     page.click("[data-tool=box]")
     box = page.locator("canvas.ig-embedding").bounding_box()

@@ -14,7 +14,8 @@ import xarray as xr
 
 import integrate as ig
 from integrate.errors import AlignmentError, DataError, ParameterError
-from integrate.show.volume import CT_WINDOWS, nifti_bytes
+from integrate.show.niivue import nifti_bytes
+from integrate.show.volume import CT_WINDOWS
 
 LPS = [[2.0, 0, 0, -10], [0, 2.0, 0, -20], [0, 0, 4.0, -30], [0, 0, 0, 1]]
 

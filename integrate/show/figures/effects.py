@@ -178,7 +178,11 @@ def plot_forest(
     axes.axvline(none, color=QUIET, lw=0.8, ls="--")
     if ratio:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        left, right = axes.get_xlim()
+        nice = [step * 10.0**power for power in range(-6, 7) for step in (1, 2, 5)]
+        ticks = [tick for tick in nice if left <= tick <= right]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(effect_label or ("ratio" if ratio else effect))

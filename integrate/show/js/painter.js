@@ -35,18 +35,23 @@ void main() {
 }`;
 const POINT_VS = `#version 300 es
 in vec2 a; in float v; in float s; uniform vec4 view; uniform float diameter; uniform float any; uniform vec2 range;
-uniform sampler2D table; uniform vec4 missing; out vec4 c;
+uniform sampler2D table; uniform vec4 missing; out vec4 c; flat out float rim;
 void main() {
   vec2 q = (a - view.xy) / view.zw;
   gl_Position = vec4(q.x * 2. - 1., 1. - q.y * 2., 0., 1.);
   gl_PointSize = diameter * (any > .5 && s > .5 ? 1.5 : 1.);
+  rim = gl_PointSize < 5. ? 1. : .5 - 1.2 / gl_PointSize;
   float k = clamp((v - range.x) / (range.y - range.x), 0., 1.);
   c = v < -1e37 ? missing : vec4(texelFetch(table, ivec2(int(k * 255. + .5), 0), 0).rgb, .9);
   if (any > .5 && s < .5) c.a = .2;
 }`;
 const POINT_FS = `#version 300 es
-precision highp float; in vec4 c; out vec4 o;
-void main() { vec2 d = gl_PointCoord - .5; if (dot(d, d) > .25) discard; o = c; }`;
+precision highp float; in vec4 c; flat in float rim; out vec4 o;
+void main() {
+  float d = length(gl_PointCoord - .5);
+  if (d > .5) discard;
+  o = d > rim ? vec4(mix(c.rgb, vec3(1.), .65), c.a) : c;  // a light rim: dark colours stay visible on black
+}`;
 const LINE_VS = `#version 300 es
 in vec2 a; uniform vec4 view;
 void main() { vec2 q = (a - view.xy) / view.zw; gl_Position = vec4(q.x * 2. - 1., 1. - q.y * 2., 0., 1.); }`;

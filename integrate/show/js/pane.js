@@ -12,6 +12,7 @@ class Pane {
     this.base = document.createElement("canvas").getContext("2d");
     this.centre = [0, 0];
     this.scale = 1;
+    this.margin = 1.03;
     this.trail = null;
     for (const kind of ["pointerdown", "pointermove", "pointerup", "wheel", "dblclick", "keydown"]) {
       this.canvas.addEventListener(kind, (event) => this[kind](event), { passive: false });
@@ -31,7 +32,7 @@ class Pane {
   fit() {
     const [x0, y0, x1, y1] = this.bounds(), { width } = this.ports()[0];
     this.centre = [(x0 + x1) / 2, (y0 + y1) / 2];
-    this.scale = Math.max((x1 - x0) / width, (y1 - y0) / this.height, 1e-9) * 1.03;
+    this.scale = Math.max((x1 - x0) / width, (y1 - y0) / this.height, 1e-9) * this.margin;
     this.fitted = this.width > 1;
     this.moved();
   }
@@ -200,6 +201,7 @@ class ScatterPane extends Pane {
   constructor(app, places) {
     super(app, "embedding", `Embedding of ${places.length / 2} cells; arrows move, plus and minus zoom, V selects what is in view`);
     this.places = places;
+    this.margin = 1.1;
     this.cloud = app.cloudOf(places);
   }
   cells() { return this.places; }
@@ -219,7 +221,7 @@ class ScatterPane extends Pane {
     const { painter } = this.app, { width, height } = this;
     painter.begin(width, height, this.app.dark ? [.09, .1, .11] : [1, 1, 1]);
     const dot = this.app.dotSize(this.cloud.count, this.extent ??= this.bounds(), this.scale);
-    painter.drawPoints(this.view(), this.app.refresh(this.cloud), dot, this.app.thinned(this.moving));
+    painter.drawPoints(this.view(), this.app.refresh(this.cloud), Math.min(dot, 8), this.app.thinned(this.moving));
     painter.copyTo(base, width, height);
   }
 }
