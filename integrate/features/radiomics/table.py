@@ -122,4 +122,6 @@ def _unit(one: Definition, intensity: str, *, levelled: bool) -> str:
         return "1"
     if not intensity:
         return ""
+    if intensity == "1":
+        return "mm3" if one.unit == "i*mm3" else "1"
     return {"i": intensity, "g": intensity, "i2": f"({intensity})2", "i*mm3": f"({intensity}).mm3"}[one.unit]
