@@ -52,7 +52,7 @@ test-all: lint browser ## the same with the slow tests
 	$(BIN)/python -m pytest -m "not benchmark and not network" $(ARGS)
 
 bench: env ## benchmarks; their numbers go in the docs with machine and date
-	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
+	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks tests/show $(ARGS)
 
 lint: env ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -64,7 +64,7 @@ format: env ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 lab: env ## JupyterLab on notebooks/
-	$(BIN)/jupyter lab notebooks $(ARGS)
+	$(BIN)/integrate lab notebooks $(ARGS)
 
 constraints: env ## pin every dependency anew within the ranges of pyproject.toml (add ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate \

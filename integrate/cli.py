@@ -18,6 +18,8 @@ catalog_app = typer.Typer(no_args_is_help=True, help="Look at a catalog, and che
 report_app = typer.Typer(no_args_is_help=True, help="Run notebooks to pages.")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(report_app, name="report")
+new_app = typer.Typer(no_args_is_help=True, help="Begin a notebook that runs at once.")
+app.add_typer(new_app, name="new")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Settings = Annotated[list[str] | None, typer.Option("--set", "-p", help="name=value; may be given several times")]
@@ -119,6 +121,17 @@ def lock(source: str, settings: Settings = None) -> None:
         typer.echo(f"{root}: {path}")
 
 
+@catalog_app.command("phi")
+@_told
+def phi(source: str, settings: Settings = None) -> None:
+    """List what may tell who somebody is: DICOM elements, slide labels, columns. Values are not shown."""
+    from integrate.catalog.open import open_catalog
+    from integrate.readers.phi import find_phi
+
+    found = find_phi(open_catalog(source, **_pairs(settings)))
+    typer.echo(found.to_string(index=False) if len(found) else "nothing found; names inside pixels are not looked for")
+
+
 @catalog_app.command("fmt")
 @_told
 def fmt(
@@ -136,6 +149,49 @@ def fmt(
         write_text_whole(source, text)
     else:
         typer.echo(text, nl=False)
+
+
+@catalog_app.command("export")
+@_told
+def export(
+    source: str,
+    to: Annotated[str, typer.Option(help="ro-crate or frictionless")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder that holds all the files.")] = None,
+    settings: Settings = None,
+    *,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Describe all a catalog holds in an RO-Crate or a Frictionless Data Package, beside the data."""
+    from integrate.catalog.export import export_catalog
+    from integrate.catalog.open import open_catalog
+
+    catalog = open_catalog(source, **_pairs(settings))
+    done = export_catalog(catalog, to=to, folder=output, overwrite=overwrite)  # type: ignore[arg-type]  # checked there
+    typer.echo(f"written: {done.path} ({done.datasets} datasets, {done.files} files)")
+    for name, note in done.notes.items():
+        typer.echo(f"  {name}: {note}")
+
+
+@catalog_app.command("convert")
+@_told
+def convert(
+    source: Path,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The new file; default NAME.v2.yaml.")] = None,
+) -> None:
+    """Write the Intake 2 form of an Intake 1 catalog; nothing in it runs. Exit status 1 when something is left out."""
+    from integrate.catalog.convert import convert_catalog
+    from integrate.catalog.write import write_text_whole
+
+    if not source.is_file():
+        raise SourceNotFoundError(f"no catalog at {str(source)!r}")
+    target = output or source.with_suffix(".v2.yaml")
+    if target.exists():
+        raise ParameterError(f"{str(target)!r} exists; give another file with --output")
+    converted = convert_catalog(source)
+    write_text_whole(target, converted.text)
+    typer.echo(f"{converted!r}\nwritten: {target}; `integrate catalog check {target}` says what it still lacks")
+    if converted.left:
+        raise typer.Exit(1)
 
 
 @catalog_app.command("from-idc")
@@ -177,17 +233,122 @@ def run(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.")] = None,
     settings: Settings = None,
     timeout: Annotated[int, typer.Option(help="Seconds a cell may take.")] = 1800,
+    *,
+    pdf: Annotated[bool | None, typer.Option(help="Print a PDF too; by default where Chromium is found.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Run also when nothing has changed.")] = False,
 ) -> None:
     """Run a notebook with the given parameters and write one HTML page.
 
     The notebook runs in a folder of its own, so a value that names a file or folder here is made absolute first.
+    Where neither notebook, parameters, data nor versions have changed, the report that is there stands.
     """
+    from integrate.report.pdf import find_chromium
     from integrate.report.run import run_report
 
     target = output or Path(f"{notebook.stem}-report")
     parameters = {name: _absolute(value) for name, value in _pairs(settings).items()}
-    report = run_report(notebook, target, parameters=parameters, timeout=timeout)
+    wants_pdf = find_chromium() is not None if pdf is None else pdf
+    report = run_report(notebook, target, parameters=parameters, timeout=timeout, pdf=wants_pdf, again=again)
+    if report.reused:
+        typer.echo("nothing has changed since this report was made; it was not run again (--again runs it)")
+    elif report.reasons != ("there is no report yet",):
+        typer.echo("run because " + "; ".join(report.reasons[:5]))
     typer.echo(f"report: {report.page}")
+
+
+@report_app.command("batch")
+@_told
+def batch(
+    notebook: Path,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the reports.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with a row of parameters per report.")] = None,
+    each: Annotated[list[str] | None, typer.Option(help="name=a,b,c: one report per value.")] = None,
+    settings: Settings = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Reports made at the same time.")] = 1,
+    timeout: Annotated[int, typer.Option(help="Seconds a cell may take.")] = 1800,
+    *,
+    again: Annotated[bool, typer.Option("--again", help="Run also what has not changed.")] = False,
+) -> None:
+    """Run a notebook once per row of a table, or per value of a parameter, and write an index page."""
+    from integrate.report.batch import read_rows, run_batch
+
+    fixed = {name: _absolute(value) for name, value in _pairs(settings).items()}
+    rows = [{**fixed, **row} for row in read_rows(table, _pairs(each))]
+    target = output or Path(f"{notebook.stem}-reports")
+    done = run_batch(notebook, target, rows, jobs=jobs, timeout=timeout, again=again)
+    typer.echo(f"{done}\nindex: {done.index}")
+    for row in done.failed:
+        typer.echo(f"  {row.name}: {row.fault}", err=True)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+Relative = Annotated[float, typer.Option(help="Relative difference of numbers that still counts as the same.")]
+Absolute = Annotated[float, typer.Option(help="Absolute difference of numbers that still counts as the same.")]
+Pixels = Annotated[float, typer.Option(help="Share of a figure's pixels that may differ.")]
+
+
+@report_app.command("verify")
+@_told
+def verify(
+    folder: Path,
+    notebook: Annotated[Path | None, typer.Option(help="The notebook, where it is no longer in its place.")] = None,
+    settings: Settings = None,
+    rtol: Relative = 1e-6,
+    atol: Absolute = 0.0,
+    pixels: Pixels = 0.0,
+    timeout: Annotated[int, typer.Option(help="Seconds a cell may take.")] = 1800,
+) -> None:
+    """Run a report's notebook again and say what is different, and why. Exit status 1 when something is."""
+    from integrate.report.difference import Tolerance
+    from integrate.report.verify import verify_report
+
+    found = verify_report(
+        folder,
+        notebook=notebook,
+        parameters={name: _absolute(value) for name, value in _pairs(settings).items()},
+        tolerance=Tolerance(rtol, atol, pixels),
+        timeout=timeout,
+    )
+    typer.echo(str(found))
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@report_app.command("diff")
+@_told
+def diff(before: Path, after: Path, rtol: Relative = 1e-6, atol: Absolute = 0.0, pixels: Pixels = 0.0) -> None:
+    """Compare two reports without running anything. Exit status 1 when a reader would see a difference."""
+    from integrate.report.difference import Tolerance
+    from integrate.report.verify import diff_reports
+
+    found = diff_reports(before, after, tolerance=Tolerance(rtol, atol, pixels))
+    typer.echo(str(found))
+    if not found.same:
+        raise typer.Exit(1)
+
+
+Catalogued = Annotated[str, typer.Option(help="Name of a shipped catalog, or a YAML file.")]
+Root = Annotated[str, typer.Option(help="Folder of the data.")]
+
+
+@new_app.command("report")
+@_told
+def new_report(name: Path, catalog: Catalogued = "demo", data_root: Root = "") -> None:
+    """Write a notebook with parameters that `integrate report run` turns into a page."""
+    from integrate.report.new import new_notebook
+
+    path = new_notebook(name, catalog=catalog, data_root=data_root)
+    typer.echo(f"written: {path}\nrun it with: integrate report run {path}")
+
+
+@new_app.command("notebook")
+@_told
+def new_exploration(name: Path, catalog: Catalogued = "demo", data_root: Root = "") -> None:
+    """Write a notebook to explore a catalog in JupyterLab."""
+    from integrate.report.new import new_notebook
+
+    typer.echo(f"written: {new_notebook(name, catalog=catalog, data_root=data_root, report=False)}")
 
 
 @app.command("simulate")
@@ -216,6 +377,45 @@ def demo(
     typer.echo("\nPlanted in the simulated study, and found again:\n")
     typer.echo(recovered.to_string(index=False))
     typer.echo(f"\nreport page: {report.page}")
+
+
+@app.command("doctor")
+@_told
+def doctor(
+    *,
+    browser: Annotated[bool, typer.Option(help="Start Chromium and ask it for WebGL2.")] = True,
+) -> None:
+    """Check the environment and say what to do. Exit status 1 when something must be mended."""
+    from integrate.show.doctor import FAULT, check_environment
+
+    found = check_environment(browser=browser)
+    colours = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, FAULT: typer.colors.RED}
+    for one in found:
+        typer.echo(f"{typer.style(f'{one.verdict:>5}', fg=colours[one.verdict])}  {one.what}")
+        if one.fix:
+            typer.echo(f"       -> {one.fix}")
+    if any(one.verdict == FAULT for one in found):
+        raise typer.Exit(1)
+
+
+@app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@_told
+def lab(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of notebooks; shipped ones that are absent are copied.")
+    ] = Path("notebooks"),
+    notebook: Annotated[str | None, typer.Option(help="Notebook to open; by default the first.")] = None,
+) -> None:
+    """Start JupyterLab with the notebooks and this environment's kernel. Further options go to JupyterLab."""
+    import subprocess
+
+    from integrate.show.lab import lab_command, prepare_notebooks
+
+    place = folder.absolute()
+    prepare_notebooks(place)
+    command = lab_command(place, notebook=notebook, arguments=context.args)
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 if __name__ == "__main__":

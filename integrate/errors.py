@@ -18,6 +18,7 @@ __all__ = [
     "IntegrateWarning",
     "MissingDependencyError",
     "ParameterError",
+    "RegistrationError",
     "ReportError",
     "SourceNotFoundError",
     "UnitError",
@@ -65,6 +66,12 @@ class IdentityError(IntegrateError):
 
 class AlignmentError(IntegrateError):
     """Rows, grids or spaces do not fit together as asked."""
+
+
+class RegistrationError(AlignmentError):
+    """Two pictures could not be laid on each other with enough certainty; `quality` holds what was measured."""
+
+    quality: object | None = None
 
 
 class UnitError(IntegrateError):

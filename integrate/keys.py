@@ -27,3 +27,6 @@ ID_COLUMNS: Final[tuple[str, ...]] = (SUBJECT_ID, SPECIMEN_ID, ACQUISITION_ID, R
 
 #: Key under which we keep our notes in ``attrs`` (xarray, SpatialData) and ``uns`` (AnnData).
 ATTRS: Final = "integrate"
+
+#: Texts of a table that mean "missing" unless its catalog says otherwise; not the clinical words ("unknown").
+MISSING_TEXTS: Final[tuple[str, ...]] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")

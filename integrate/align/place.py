@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from integrate.align.annotate import annotate_elements, annotating
+from integrate.align.grid import read_grid
 from integrate.errors import DataError
 from integrate.keys import ACQUISITION_ID, ATTRS, LEVELS, REGION_ID, SPECIMEN_ID, SUBJECT_ID
 from integrate.model.image import channel_names, image_notes, pixel_size_um
 from integrate.model.study import Study
 
 if TYPE_CHECKING:
+    import pandas as pd
     import spatialdata as sd
     import xarray as xr
 
 __all__ = ["load_region", "load_subject", "place_image"]
 
 #: Levels whose datasets hold elements, not rows of a table.
-ELEMENT_LEVELS: tuple[str, ...] = ("specimen", "acquisition", "region")
+ELEMENT_LEVELS: tuple[str, ...] = ("specimen", "acquisition", "region", "instance")
 
 
 def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | None = None) -> sd.SpatialData:
@@ -39,8 +42,10 @@ def load_subject(study: Study, subject_id: str, *, datasets: Iterable[str] | Non
     coordinate system of its own name: micrometres when the pixel size is known, ``<name>_px`` when it is not. Volumes
     lie in patient LPS millimetres, ``<name>_lps_mm``, shared by series of one frame of reference. Outlines, spots and
     their images whose catalog entry says of which dataset's pixels they speak (``coordinate_system: {of: …}``) lie in
-    that image's space, and the regions of tables name the elements. ``attrs["integrate"]`` holds ids, pixel size and
-    origin of every element, because SpatialData does not keep attributes of elements on disk.
+    that image's space, and the regions of tables name the elements. A table of cells whose entry says ``annotates:
+    {dataset: …, instance: column}`` annotates the subject's label images or outlines of that dataset.
+    ``attrs["integrate"]`` holds ids, pixel size and origin of every element, because SpatialData does not keep
+    attributes of elements on disk.
 
     Raises
     ------
@@ -88,15 +93,20 @@ def load_region(study: Study, region_id: str, *, datasets: Iterable[str] | None 
 def _load(study: Study, column: str, value: str, datasets: Iterable[str] | None) -> sd.SpatialData:
     import spatialdata as sd
 
+    tables = [name for name in study.datasets if annotating(study, name)]
     listed = [n for n, d in study.datasets.items() if d.level in ELEMENT_LEVELS and n not in study.tables]
-    names = listed if datasets is None else list(datasets)
+    names = [*dict.fromkeys([*listed, *tables])] if datasets is None else list(datasets)
     placed = _Placed()
     for name in sorted(names, key=lambda one: bool(_space_of(study, one))):  # first what others lie upon
         rows = study.sample_map[(study.sample_map["assay"] == name) & (study.sample_map[column] == value)]
-        if name in study.tables or rows.empty or (rows["item"].fillna("") == "").any():
+        if name in tables or name in study.tables or rows.empty or (rows["item"].fillna("") == "").any():
             continue
         for opened in study.each(name, **{column: value}):
             placed.add(name, opened, level=study.dataset(name).level)
+    for name in (name for name in tables if name in names):
+        rows = study.sample_map[(study.sample_map["assay"] == name) & (study.sample_map[column] == value)]
+        if len(rows):
+            placed.annotate(study, name, rows)
     if not placed.elements:
         study.rows(names[0], **{column: value})  # raises with the closest ids when the id is unknown
         raise DataError(
@@ -143,6 +153,14 @@ class _Placed:
             self.left_out.add(name)
             return
         self._keep(name, made, notes)
+
+    def annotate(self, study: Study, name: str, rows: pd.DataFrame) -> None:
+        """Add a table of a dataset's rows that describe elements placed before."""
+        upon = annotating(study, name)["dataset"]
+        described = {one: self.notes[one].get("ids", {}) for one, dataset in self._datasets.items() if dataset == upon}
+        table = annotate_elements(study, name, rows, described)
+        self.elements[name] = table
+        self.notes[name] = {"annotates": sorted(described)}
 
     def _keep(self, name: str, made: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         self.elements |= made
@@ -191,24 +209,40 @@ class _Placed:
 
 def _place_labels(labels: xr.DataArray, space: str) -> Any:
     from spatialdata.models import Labels2DModel
-    from spatialdata.transformations import Identity, Scale
 
-    size = pixel_size_um(labels)
-    placed = {f"{space}_px": Identity()} if size is None else {space: Scale(list(size), axes=("y", "x"))}
-    return Labels2DModel.parse(labels.data, dims=("y", "x"), transformations=placed)
+    placed = {_space_name(labels, space): _placement(labels)}
+    return _noted(Labels2DModel.parse(labels.data, dims=("y", "x"), transformations=placed), labels)
+
+
+def _space_name(image: xr.DataArray, space: str) -> str:
+    return f"{space}_px" if pixel_size_um(image) is None else space
+
+
+def _placement(image: xr.DataArray) -> Any:
+    """Return the map from pixels to the unit of the coordinates, which know where a crop begins."""
+    from spatialdata.transformations import Affine, Scale
+
+    grid = read_grid(image)
+    if grid.is_straight and not grid.affine.array[:2, 2].any():
+        return Scale(list(grid.size), axes=("y", "x"))
+    return Affine(grid.affine.array, input_axes=("x", "y"), output_axes=("x", "y"))
+
+
+def _noted(element: Any, image: xr.DataArray) -> Any:
+    """Return an element that keeps our notes while it is in memory; on disk only SpatialData's own ``attrs`` last."""
+    element.attrs[ATTRS] = image_notes(image)
+    return element
 
 
 def _place_volume(volume: xr.DataArray, space: str) -> Any:
-    """Place a volume by its affine; that speaks of voxel centres, SpatialData of corners: half a voxel lies between."""
-    import numpy as np
+    """Place a volume by its affine, which speaks of voxel centres where SpatialData speaks of corners."""
     from spatialdata.models import Image3DModel
     from spatialdata.transformations import Affine
 
-    corner = np.eye(4)
-    corner[:3, 3] = -0.5
-    matrix = np.asarray(image_notes(volume)["affine_lps"], dtype=float) @ corner
-    affine = Affine(matrix, input_axes=("x", "y", "z"), output_axes=("x", "y", "z"))
-    return Image3DModel.parse(volume.data[None], dims=("c", "z", "y", "x"), transformations={space: affine})
+    axes = ("x", "y", "z")
+    affine = Affine(read_grid(volume).affine.array, input_axes=axes, output_axes=axes)
+    element = Image3DModel.parse(volume.data[None], dims=("c", "z", "y", "x"), transformations={space: affine})
+    return _noted(element, volume)
 
 
 def _place_shapes(outlines: Any, space: str, scale: Any) -> Any:
@@ -245,11 +279,13 @@ def place_image(image: xr.DataArray, *, space: str) -> Any:
     Returns
     -------
     A lazy SpatialData image. Its transformation maps pixel ``i`` (covering ``[i, i + 1)``) to micrometres by the pixel
-    size of each axis, or is the identity in pixels.
+    size of each axis, from where a crop begins, or is the identity in pixels. Our notes stay in
+    ``attrs["integrate"]`` in memory, so that measuring it gives micrometres.
     """
     from spatialdata.models import Image2DModel
-    from spatialdata.transformations import Identity, Scale
 
-    size = pixel_size_um(image)
-    placed = {f"{space}_px": Identity()} if size is None else {space: Scale(list(size), axes=("y", "x"))}
-    return Image2DModel.parse(image.data, dims=("c", "y", "x"), c_coords=channel_names(image), transformations=placed)
+    placed = {_space_name(image, space): _placement(image)}
+    element = Image2DModel.parse(
+        image.data, dims=("c", "y", "x"), c_coords=channel_names(image), transformations=placed
+    )
+    return _noted(element, image)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
-from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.fdr import adjust_p_values, permutation_q_values
 from integrate.analyse.pairs import EFFECTS, Groups, category_pairs, group_pairs, number_pairs
+from integrate.analyse.survival import strata_codes
 from integrate.analyse.unit import check_choice, check_unit
 from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
 from integrate.errors import ParameterError
@@ -26,9 +27,10 @@ COLUMNS: tuple[str, ...] = (
     *("n_obs", "n_subjects", "n_missing", "family", "groups", "reason"),
 )
 #: What each kind of pair can be asked, the first one by ``"auto"``.
-FOR_NUMBERS: tuple[str, ...] = ("spearman", "pearson")
+FOR_NUMBERS: tuple[str, ...] = ("spearman", "pearson", "ols")
 FOR_GROUPS: tuple[str, ...] = ("kruskal", "mannwhitney")
 FOR_CATEGORIES: tuple[str, ...] = ("chi2", "fisher")
+PERMUTATION = "permutation"
 ALTERNATIVES: tuple[str, ...] = ("two-sided", "greater", "less")
 
 
@@ -42,8 +44,11 @@ def associate(
     groups: Groups | None = None,
     alternative: str = "two-sided",
     adjust: str | Sequence[str] | None = None,
+    strata: str | Sequence[str] | None = None,
     fdr: str = "bh",
     family: str | None = None,
+    permutations: int = 200,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return how every variable of x goes with every variable of y, one row per pair.
 
@@ -60,8 +65,8 @@ def associate(
     method
         ``"auto"``: Spearman for two numbers, Mann–Whitney or Kruskal–Wallis for a number and two or more groups,
         Fisher's exact test (two by two) or chi-squared for two categorical variables. Else one of ``"spearman"``,
-        ``"pearson"``, ``"mannwhitney"`` (with more than two groups: every two of them), ``"kruskal"``, ``"chi2"``,
-        ``"fisher"``.
+        ``"pearson"``, ``"ols"`` (least squares, in the units of y per x), ``"mannwhitney"`` (with more than two groups:
+        every two of them), ``"kruskal"``, ``"chi2"``, ``"fisher"``.
     groups
         The categories that take part, in the order in which they are compared, or a name for several taken together:
         ``{"Her2": ["Her2"], "others": ["LumA", "Basal"]}``. Units of other categories are left out and are not counted
@@ -70,11 +75,17 @@ def associate(
         Of Mann–Whitney: ``"two-sided"``, ``"greater"`` (the first group is larger) or ``"less"``.
     adjust
         Variables whose linear part is removed first (partial correlation); for pairs of numbers only.
+    strata
+        Categorical variables; numbers are compared within their groups only (ranks within the group for Spearman).
     fdr
-        How p-values become q-values within a family: ``"bh"``, ``"by"``, ``"bonferroni"`` or ``"none"``.
+        How p-values become q-values within a family: ``"bh"``, ``"by"``, ``"bonferroni"``, ``"none"``, or
+        ``"permutation"``: the share expected by chance, counted with the units of y shuffled (within strata), which
+        knows that features go together.
     family
         What was asked together. ``None``: this whole call. ``"x"`` or ``"y"``: each variable of that side by itself.
         Any other text is the name of one family.
+    permutations, seed
+        How often units are shuffled for ``fdr="permutation"``, and the seed.
 
     Returns
     -------
@@ -104,29 +115,44 @@ def associate(
               x        y              method  effect     p          groups
     protein/CD8 response mannwhitney (exact)    -1.0 0.667 no = 1, yes = 2
     """
+    import numpy as np
+
     subjects = check_unit(cohort, unit)
     check_choice("method", method, ("auto", *EFFECTS))
     check_choice("alternative", alternative, ALTERNATIVES)
-    check_choice("fdr", fdr, ADJUSTMENTS)
+    check_choice("fdr", fdr, (*ADJUSTMENTS, PERMUTATION))
     left, right = choose_variables(cohort, x), choose_variables(cohort, y)
     covariates = None if adjust is None else numeric_matrix(cohort, adjust)
-    _check_kinds(left, right, method, adjusted=covariates is not None)
+    layers = None if strata is None else strata_codes(cohort, strata)
+    if fdr == PERMUTATION and covariates is not None:
+        raise ParameterError("units cannot be shuffled where covariates are adjusted for; use fdr='bh', or strata=")
+    _check_kinds(left, right, method, adjusted=covariates is not None or layers is not None)
     _check_groups(left, right, groups, alternative)
-    parts = [
-        number_pairs(left, right, method, covariates, subjects),
-        *group_pairs(left, right, method, groups, alternative, subjects, swapped=False),
-        *group_pairs(right, left, method, groups, alternative, subjects, swapped=True),
-        *category_pairs(left, right, method, groups, subjects),
-    ]
-    result = _assembled(parts, left, right, units=len(cohort.obs))
+
+    def ask(other: Variables) -> pd.DataFrame:
+        parts = [
+            number_pairs(left, other, method, covariates, subjects, layers),
+            *group_pairs(left, other, method, groups, alternative, subjects, swapped=False),
+            *group_pairs(other, left, method, groups, alternative, subjects, swapped=True),
+            *category_pairs(left, other, method, groups, subjects),
+        ]
+        return _assembled(parts, left, other, units=len(cohort.obs))
+
+    result = ask(right)
     result["family"] = _families(result, family, _title(x), _title(y))
-    result["q"] = _q_values(result, fdr)
+    if fdr == PERMUTATION:
+        orders = _shuffles(len(cohort.obs), layers, permutations, seed)
+        null = np.stack([ask(_reordered(right, order))["p"].to_numpy(dtype=float) for order in orders])
+        result["q"] = _per_family(result, lambda places, p: permutation_q_values(p, null[:, places]))
+    else:
+        result["q"] = _per_family(result, lambda places, p: adjust_p_values(p, method=fdr))
     settings = {
         "unit": unit,
         "method": method,
         "groups": groups,
         "alternative": alternative,
         "adjust": adjust,
+        "strata": strata,
         "fdr": fdr,
         "family": family,
     }
@@ -147,7 +173,7 @@ def _check_kinds(left: Variables, right: Variables, method: str, *, adjusted: bo
         if present and method not in ("auto", *methods):
             raise ParameterError(f"{method!r} does not fit {kind}; use method='auto' or one of {', '.join(methods)}")
         if present and adjusted and methods is not FOR_NUMBERS:
-            raise ParameterError(f"adjust= works for pairs of numbers; here x and y are {kind}")
+            raise ParameterError(f"adjust= and strata= work for pairs of numbers; here x and y are {kind}")
 
 
 def _check_groups(left: Variables, right: Variables, groups: Groups | None, alternative: str) -> None:
@@ -185,13 +211,32 @@ def _families(result: pd.DataFrame, family: str | None, x: str, y: str) -> Any:
     return f"{x} × {y}" if family is None else family
 
 
-def _q_values(result: pd.DataFrame, fdr: str) -> Any:
+def _per_family(result: pd.DataFrame, adjusted: Callable[[Any, Any], Any]) -> Any:
+    """Return what a function of the places and p-values of a family gives, for each family."""
     import numpy as np
 
     q = np.full(len(result), np.nan)
     for places in result.groupby("family", sort=False).indices.values():
-        q[places] = adjust_p_values(result["p"].to_numpy(dtype=float)[places], method=fdr)
+        q[places] = adjusted(places, result["p"].to_numpy(dtype=float)[places])
     return q
+
+
+def _shuffles(n: int, layers: Any, permutations: int, seed: int) -> Iterator[Any]:
+    """Yield random orders of the units, within strata when there are any."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(layers == one) for one in np.unique(layers)] if layers is not None else [np.arange(n)]
+    for _ in range(permutations):
+        order = np.arange(n)
+        for members in groups:
+            order[members] = rng.permutation(members)
+        yield order
+
+
+def _reordered(variables: Variables, order: Any) -> Variables:
+    categories = {place: column.iloc[order] for place, column in variables.categories.items()}
+    return Variables(variables.names, variables.numeric, variables.values[order], categories)
 
 
 def _title(asked: str | Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class Correlations(NamedTuple):
     exact: Any
 
 
-def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any) -> Correlations:
+def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any, strata: Any = None) -> Correlations:
     """Return the correlation of every column of x with every column of y.
 
     Parameters
@@ -51,12 +51,14 @@ def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any) -> Cor
     x, y
         (observations, variables) floats, NaN where missing. A pair uses the observations in which both are known.
     method
-        ``"spearman"`` or ``"pearson"``.
+        ``"spearman"``, ``"pearson"``, or ``"ols"``, whose effect is the slope of y on x.
     adjust
         (observations, covariates) floats whose linear part is removed from both (from their ranks for Spearman), or
         ``None``. Observations with a missing covariate are left out.
     subjects
         Subject of each observation, as integers.
+    strata
+        Stratum of each observation as integers, -1 where it is missing; ranks and means are those within the stratum.
 
     Notes
     -----
@@ -72,6 +74,8 @@ def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any) -> Cor
     n, of_subjects = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     constant, exact = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     covered = np.ones(len(x), dtype=bool) if adjust is None else ~np.isnan(adjust).any(axis=1)
+    if strata is not None:
+        covered &= strata >= 0
     for x_known, x_columns in _patterns(x):
         for y_known, y_columns in _patterns(y):
             keep = np.flatnonzero(x_known & y_known & covered)
@@ -79,17 +83,25 @@ def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any) -> Cor
             n[block], of_subjects[block] = len(keep), len(np.unique(subjects[keep]))
             if len(keep) < 3:
                 continue
-            xs, ys = (_prepared(part, method) for part in (x[np.ix_(keep, x_columns)], y[np.ix_(keep, y_columns)]))
+            layers = None if strata is None else strata[keep]
+            xs, ys = (_prepared(v, method, layers) for v in (x[np.ix_(keep, x_columns)], y[np.ix_(keep, y_columns)]))
             covariates = 0
-            if adjust is not None:
-                known = _prepared(adjust[keep], method)
+            known = _covariates(adjust, keep, method, layers)
+            if known is not None:
                 xs, ys, covariates = _residual(xs, known), _residual(ys, known), _rank(known)
+            scale = (
+                np.sqrt(((ys - ys.mean(axis=0)) ** 2).sum(axis=0)),
+                np.sqrt(((xs - xs.mean(axis=0)) ** 2).sum(axis=0)),
+            )
             xs, ys = _standardised(xs), _standardised(ys)
             r = np.clip(xs.T @ ys, -1, 1)
-            effect[block] = r
             constant[block] = np.isnan(r)
-            ci_low[block], ci_high[block] = _limits(r, len(keep) - covariates, method)
-            if method == "spearman" and adjust is None and len(keep) <= EXACT_N:
+            effect[block] = r
+            if method == "ols":
+                effect[block], ci_low[block], ci_high[block] = _slopes(r, *scale, len(keep) - 2 - covariates)
+            else:
+                ci_low[block], ci_high[block] = _limits(r, len(keep) - covariates, method)
+            if method == "spearman" and known is None and len(keep) <= EXACT_N:
                 p[block], exact[block] = _exact_p(xs, ys), ~np.isnan(r)
             else:
                 p[block] = _t_p(r, len(keep), covariates, method)
@@ -109,10 +121,42 @@ def _patterns(values: Any) -> Iterator[tuple[Any, Any]]:
         yield known[:, column], np.flatnonzero(inverse.ravel() == pattern)
 
 
-def _prepared(values: Any, method: str) -> Any:
+def _prepared(values: Any, method: str, strata: Any = None) -> Any:
+    """Return ranks for Spearman, within each stratum as shares of it; else the values."""
+    import numpy as np
     from scipy import stats
 
-    return stats.rankdata(values, axis=0) if method == "spearman" else values
+    if method != "spearman":
+        return values
+    if strata is None:
+        return stats.rankdata(values, axis=0)
+    ranks = np.empty(values.shape)
+    for layer in np.unique(strata):
+        rows = strata == layer
+        ranks[rows] = stats.rankdata(values[rows], axis=0) / (rows.sum() + 1)
+    return ranks
+
+
+def _covariates(adjust: Any, keep: Any, method: str, strata: Any) -> Any:
+    """Return what is taken out of both sides: covariates, and the level of each stratum but the first; or ``None``."""
+    import numpy as np
+
+    parts = [] if adjust is None else [_prepared(adjust[keep], method)]
+    if strata is not None:
+        parts.append((strata[:, None] == np.unique(strata)[1:]).astype(float))
+    return np.column_stack(parts) if parts else None
+
+
+def _slopes(r: Any, of_y: Any, of_x: Any, freedom: int) -> tuple[Any, Any, Any]:
+    """Return the slopes of y on x and their limits, from correlations and the lengths of both."""
+    import numpy as np
+    from scipy import stats
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = of_y / of_x[:, None]
+        slope = r * ratio
+        half = stats.t.ppf(0.975, freedom) * ratio * np.sqrt((1 - r) * (1 + r) / freedom) if freedom > 0 else np.nan
+    return slope, slope - half, slope + half
 
 
 def _residual(values: Any, covariates: Any) -> Any:

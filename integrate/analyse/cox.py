@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
-from integrate.analyse.survival import follow_up, strata_codes
+from integrate.analyse.survival import cluster_codes, follow_up, strata_codes
 from integrate.analyse.unit import check_choice
-from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
+from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only, numeric_matrix
 from integrate.errors import ParameterError, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, SUBJECT_ID
 from integrate.model.provenance import record
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ COLUMNS: tuple[str, ...] = (
 )
 #: What the effect is per: one of the variable's own units, or one standard deviation of its normal scores.
 TRANSFORMS: dict[str | None, str] = {None: "log hazard ratio", "rank": "log hazard ratio per SD of ranks"}
+ROBUST = "cox (Efron, robust)"
 Z_95 = 1.959963984540054
 
 
@@ -38,6 +39,7 @@ def cox(
     *,
     unit: str,
     strata: str | Sequence[str] = (),
+    cluster: str | None = None,
 ) -> pd.DataFrame:
     """Return one Cox model with all variables of x together, one row per term.
 
@@ -50,9 +52,12 @@ def cox(
     x
         Variables, numbers as they are. A categorical one becomes a term per category, compared with its first.
     unit
-        What one observation is; a subject may have one row only.
+        What one observation is; a subject may have one row only, unless `cluster` says so.
     strata
         Categorical variables; each group has a baseline hazard of its own.
+    cluster
+        Variable whose equals go together, e.g. ``"subject_id"`` for several rows of a subject, or the centre: standard
+        errors are then robust (Lin and Wei 1989), which needs about 40 clusters.
 
     Returns
     -------
@@ -89,12 +94,15 @@ def cox(
     """
     import numpy as np
 
-    from integrate.analyse.cox_kernels import FOUND, fit_cox
+    from integrate.analyse.cox_kernels import FOUND, fit_cox, robust_covariance, score_residuals
 
-    given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
+    given = follow_up(cohort, outcome, unit=unit, clustered=cluster is not None)
+    layers, together = strata_codes(cohort, strata), cluster_codes(cohort, cluster)
     variables = choose_variables(cohort, x)
-    names, matrix = _terms(variables)
+    names, matrix = model_terms(variables)
     used = given.known & (layers >= 0) & ~np.isnan(matrix).any(axis=1)
+    if cluster is not None:
+        used &= together >= 0
     if not given.event[used].any():
         raise ParameterError(f"no event among the {used.sum()} units that have an outcome and all of {some(names)}")
     order = np.flatnonzero(used)[_risk_order(given.time[used], layers[used])]
@@ -104,14 +112,21 @@ def cox(
     if flat:
         raise ParameterError(f"constant among the {used.sum()} complete units: {some(flat)}; leave out")
     beta, covariance = np.zeros(len(names)), np.zeros((len(names), len(names)))
-    ended = fit_cox(centred / spread, given.time[order], given.event[order], layers[order], beta, covariance)
+    rows = centred / spread, given.time[order], given.event[order], layers[order]
+    ended = fit_cox(*rows, beta, covariance)
     if ended != FOUND:
         raise ParameterError(f"no Cox model of {some(names)}: {_reasons()[ended]}")
+    if cluster is not None:
+        residuals = np.zeros_like(centred)
+        score_residuals(*rows, beta, residuals)
+        covariance = robust_covariance(residuals, together[order], covariance)
     effect, error = beta / spread, np.sqrt(np.diag(covariance)) / spread
     n_obs, n_events = int(used.sum()), int(given.event[used].sum())
     result = _table(names, effect, error, n_obs=n_obs, n_events=n_events, n_units=len(used), transform=None)
+    if cluster is not None:
+        result["method"], result["n_subjects"] = ROBUST, _n_subjects(cohort, order)
     result["q"], result["family"] = result["p"], "one model"
-    return _told("cox", cohort, result, {"unit": unit, "x": x, "strata": strata})
+    return _told("cox", cohort, result, {"unit": unit, "x": x, "strata": strata, "cluster": cluster})
 
 
 def cox_scan(
@@ -122,6 +137,7 @@ def cox_scan(
     unit: str,
     adjust: str | Sequence[str] = (),
     strata: str | Sequence[str] = (),
+    cluster: str | None = None,
     transform: str | None = "rank",
     fdr: str = "bh",
     family: str | None = None,
@@ -137,11 +153,13 @@ def cox_scan(
     x
         Numeric variables: an assay (all its features), features or clinical variables.
     unit
-        What one observation is; a subject may have one row only.
+        What one observation is; a subject may have one row only, unless `cluster` says so.
     adjust
         Variables that stand beside the feature in every model.
     strata
         Categorical variables; each group has a baseline hazard of its own.
+    cluster
+        As for `cox`.
     transform
         ``"rank"``: the feature becomes normal scores of its ranks, so that a few extreme values do not make the result;
         the effect is per standard deviation. ``None``: as it is, the effect is per unit of the feature.
@@ -182,32 +200,42 @@ def cox_scan(
     check_choice("fdr", fdr, ADJUSTMENTS)
     if transform not in TRANSFORMS:
         raise ParameterError(f"no transform {transform!r}; use 'rank' or None")
-    given, layers = follow_up(cohort, outcome, unit=unit), strata_codes(cohort, strata)
-    variables = choose_variables(cohort, x)
-    if variables.categories:
-        names = [variables.names[place] for place in variables.categories]
-        raise ParameterError(f"a scan takes numbers, and these are categorical: {some(names)}; use cox or logrank")
+    given = follow_up(cohort, outcome, unit=unit, clustered=cluster is not None)
+    layers, together = strata_codes(cohort, strata), cluster_codes(cohort, cluster)
+    variables = numbers_only(choose_variables(cohort, x), "a scan takes numbers; for these use cox or logrank")
     covariates = numeric_matrix(cohort, adjust) if adjust else np.empty((len(layers), 0))
-    used = np.flatnonzero(given.known & (layers >= 0) & ~np.isnan(covariates).any(axis=1))
+    complete = given.known & (layers >= 0) & ~np.isnan(covariates).any(axis=1)
+    used = np.flatnonzero(complete & (together >= 0) if cluster is not None else complete)
     rows = used[_risk_order(given.time[used], layers[used])]
-    features = _transformed(variables.values[rows], transform)
+    features = normal_scores(variables.values[rows]) if transform == "rank" else variables.values[rows]
     known = ~np.isnan(features)
     n_events = (known & given.event[rows][:, None]).sum(axis=0)
     reason = _told_beforehand(features, n_events)
     asked = np.flatnonzero(reason == "")
     effect, error = np.full((2, len(reason)), np.nan)
     block = np.ascontiguousarray(features[:, asked].T)
-    found, ended = scan_cox(block, covariates[rows], given.time[rows], given.event[rows], layers[rows])
+    clusters = together[rows] if cluster is not None else together
+    found, ended = scan_cox(block, covariates[rows], given.time[rows], given.event[rows], layers[rows], clusters)
     effect[asked], error[asked] = found.T
     reason[asked] = [_reasons()[code] for code in ended]
     result = _table(
         variables.names, effect, error, n_obs=known.sum(axis=0), n_events=n_events, n_units=len(layers),
         transform=transform,
     )  # fmt: skip
+    if cluster is not None:
+        result["method"] = ROBUST
+        result["n_subjects"] = [_n_subjects(cohort, rows[column]) for column in known.T]
     result["reason"], result["q"] = reason, adjust_p_values(result["p"].to_numpy(dtype=float), method=fdr)
     result["family"] = family or (x if isinstance(x, str) else some(x))
-    settings = {"unit": unit, "x": x, "adjust": adjust, "strata": strata, "transform": transform, "fdr": fdr}
+    settings = {"unit": unit, "x": x, "adjust": adjust, "strata": strata, "cluster": cluster, "transform": transform}
+    settings["fdr"] = fdr
     return _told("cox_scan", cohort, result, settings)
+
+
+def _n_subjects(cohort: Cohort, rows: Any) -> int:
+    """Return the number of different subjects among rows."""
+    subjects = cohort.obs.get(SUBJECT_ID, cohort.obs.index.to_series())
+    return int(subjects.iloc[rows].nunique())
 
 
 def _reasons() -> dict[int, str]:
@@ -220,44 +248,11 @@ def _reasons() -> dict[int, str]:
     }
 
 
-def _terms(variables: Variables) -> tuple[list[str], Any]:
-    """Return the terms of a model and their values, (units, terms), NaN where missing."""
-    import numpy as np
-
-    names: list[str] = []
-    blocks: list[Any] = []
-    numbers = dict(zip(variables.numeric, variables.values.T, strict=True))
-    for place, name in enumerate(variables.names):
-        if place in numbers:
-            names.append(name)
-            blocks.append(numbers[place])
-            continue
-        column = variables.categories[place].cat.remove_unused_categories()
-        missing = column.isna().to_numpy()
-        for category in column.cat.categories[1:]:
-            names.append(f"{name}[{category}]")
-            blocks.append(np.where(missing, np.nan, (column == category).to_numpy(dtype=float, na_value=np.nan)))
-    if not names:
-        raise ParameterError(f"{some(variables.names)} has one category only")
-    return names, np.column_stack(blocks)
-
-
 def _risk_order(time: Any, layers: Any) -> Any:
     """Return the order by stratum, then from the longest time to the shortest."""
     import numpy as np
 
     return np.lexsort((-time, layers))
-
-
-def _transformed(values: Any, transform: str | None) -> Any:
-    """Return the features, or Blom's normal scores of their ranks; NaN stays."""
-    import numpy as np
-    from scipy import stats
-
-    if transform is None or not values.size:
-        return values
-    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
-    return stats.norm.ppf((ranks - 0.375) / ((~np.isnan(values)).sum(axis=0) + 0.25))
 
 
 def _told_beforehand(features: Any, n_events: Any) -> Any:

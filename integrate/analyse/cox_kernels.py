@@ -7,7 +7,16 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-__all__ = ["COLLINEAR", "FOUND", "UNBOUNDED", "fit_cox", "partial_likelihood", "scan_cox"]
+__all__ = [
+    "COLLINEAR",
+    "FOUND",
+    "UNBOUNDED",
+    "fit_cox",
+    "partial_likelihood",
+    "robust_covariance",
+    "scan_cox",
+    "score_residuals",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -145,10 +154,91 @@ def fit_cox(x: Array, time: Array, event: Array, stratum: Array, beta: Array, co
 
 
 @nb.njit(nogil=True, cache=True)
-def scan_cox(features: Array, covariates: Array, time: Array, event: Array, stratum: Array) -> tuple[Array, Array]:
+def _efron_sums(
+    x: Array, time: Array, event: Array, risk: Array, first: int, stop: int, hazard: Array, mean: Array
+) -> None:
+    """Write, at the last row of each time of one stratum, what those at risk and those who die there add.
+
+    ``hazard[i]`` holds the sum of hazards and that of the shares Efron's ties take from those who die; ``mean[i]`` the
+    covariates' means, weighted by these hazards, in three rows: plain, with the shares, and averaged over the deaths.
+    """
+    k = x.shape[1]
+    s0, s1, d1 = 0.0, np.zeros(k), np.zeros(k)
+    i = first
+    while i < stop:
+        now, deaths, d0 = time[i], 0, 0.0
+        d1[:] = 0.0
+        while i < stop and time[i] == now:
+            s0 += risk[i]
+            deaths += event[i]
+            d0 += risk[i] * event[i]
+            for a in range(k):
+                s1[a] += risk[i] * x[i, a]
+                d1[a] += risk[i] * x[i, a] * event[i]
+            i += 1
+        for rank in range(deaths):
+            share = rank / deaths
+            denominator = s0 - share * d0
+            hazard[i - 1, 0] += 1 / denominator
+            hazard[i - 1, 1] += (1 - share) / denominator
+            for a in range(k):
+                centre = (s1[a] - share * d1[a]) / denominator
+                mean[i - 1, 0, a] += centre / denominator
+                mean[i - 1, 1, a] += centre * (1 - share) / denominator
+                mean[i - 1, 2, a] += centre / deaths
+
+
+@nb.njit(nogil=True, cache=True)
+def score_residuals(x: Array, time: Array, event: Array, stratum: Array, beta: Array, out: Array) -> None:
+    """Write what each row adds to the score at `beta`; rows are sorted as for `partial_likelihood`."""
+    n, k = x.shape
+    eta = np.dot(x, beta)
+    first = 0
+    while first < n:
+        stop = first
+        shift = -np.inf
+        while stop < n and stratum[stop] == stratum[first]:
+            shift = max(shift, eta[stop])
+            stop += 1
+        risk = np.exp(eta - shift)
+        hazard, mean = np.zeros((n, 2)), np.zeros((n, 3, k))
+        _efron_sums(x, time, event, risk, first, stop, hazard, mean)
+        total, weighted = 0.0, np.zeros(k)
+        at = stop - 1
+        for i in range(stop - 1, first - 1, -1):  # from the shortest time to the longest
+            if i == stop - 1 or time[i] != time[i + 1]:
+                at = i
+                total += hazard[at, 0]
+                weighted += mean[at, 0]
+            spared = hazard[at, 0] - hazard[at, 1] if event[i] else 0.0
+            for a in range(k):
+                centre = weighted[a] - (mean[at, 0, a] - mean[at, 1, a] if event[i] else 0.0)
+                out[i, a] = -risk[i] * (x[i, a] * (total - spared) - centre)
+                if event[i]:
+                    out[i, a] += x[i, a] - mean[at, 2, a]
+        first = stop
+
+
+@nb.njit(nogil=True, cache=True)
+def robust_covariance(residuals: Array, cluster: Array, covariance: Array) -> Array:
+    """Return the covariance of the estimates when the rows of one cluster go together (Lin and Wei 1989)."""
+    k = residuals.shape[1]
+    sums = np.zeros((cluster.max() + 1, k))
+    for i in range(len(cluster)):
+        for a in range(k):
+            sums[cluster[i], a] += residuals[i, a]
+    moved = np.dot(sums, covariance)
+    return np.dot(moved.T, moved)
+
+
+@nb.njit(nogil=True, cache=True)
+def scan_cox(
+    features: Array, covariates: Array, time: Array, event: Array, stratum: Array, cluster: Array
+) -> tuple[Array, Array]:
     """Return ``(log hazard ratio, standard error)`` of each row of `features`, and how each fit ended.
 
     NaN leaves a row's unit out. Every row has at least one event, and no row and no covariate is constant among them.
+    Standard errors are robust when `cluster` has a number for each unit; when it is empty they are of the information.
     """
     m = features.shape[0]
     k = covariates.shape[1] + 1
@@ -168,6 +258,10 @@ def scan_cox(features: Array, covariates: Array, time: Array, event: Array, stra
             x[:, column] = values / scale if scale > 0 else values
         ended[row] = fit_cox(x, time[known], event[known], stratum[known], beta, covariance)
         if ended[row] == FOUND:
+            if len(cluster):
+                residuals = np.zeros(x.shape)
+                score_residuals(x, time[known], event[known], stratum[known], beta, residuals)
+                covariance[:] = robust_covariance(residuals, cluster[known], covariance)
             estimates[row, 0] = beta[0] / spread
             estimates[row, 1] = np.sqrt(covariance[0, 0]) / spread
     return estimates, ended

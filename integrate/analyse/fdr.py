@@ -6,7 +6,7 @@ from typing import Any
 
 from integrate.errors import ParameterError, closest
 
-__all__ = ["adjust_p_values"]
+__all__ = ["adjust_p_values", "permutation_q_values"]
 
 METHODS: tuple[str, ...] = ("bh", "by", "bonferroni", "none")
 
@@ -64,3 +64,39 @@ def _step_up(values: Any, method: str) -> Any:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(smallest, 1)
     return adjusted
+
+
+def permutation_q_values(p: Any, null: Any) -> Any:
+    """Return the false discovery rate at each p-value: how many are as small when nothing is there, over how many are.
+
+    Parameters
+    ----------
+    p
+        P-values of one family; missing ones stay missing.
+    null
+        (permutations, tests) p-values of the same tests after the units of one side were shuffled.
+
+    Returns
+    -------
+    Between 0 and 1, not falling with p.
+
+    Examples
+    --------
+    >>> permutation_q_values([0.01, 0.5], [[0.2, 0.6], [0.9, 0.4]]).tolist()
+    [0.0, 0.5]
+    """
+    import numpy as np
+
+    given = np.asarray(p, dtype=float)
+    shuffled = np.asarray(null, dtype=float)
+    asked = ~np.isnan(given)
+    values = given[asked]
+    order = np.argsort(values, kind="stable")
+    flat = np.sort(shuffled[~np.isnan(shuffled)])
+    expected = np.searchsorted(flat, values[order] * (1 + 1e-9), side="right") / len(shuffled)
+    found = np.searchsorted(values[order], values[order], side="right")
+    rate = np.minimum.accumulate((expected / found)[::-1])[::-1]
+    q = np.full(given.shape, np.nan)
+    places = np.flatnonzero(asked)
+    q[places[order]] = np.minimum(rate, 1)
+    return q

@@ -21,6 +21,7 @@ __all__ = ["EFFECTS", "Groups", "category_pairs", "group_pairs", "number_pairs"]
 EFFECTS: dict[str, str] = {
     "spearman": "rho",
     "pearson": "r",
+    "ols": "slope of y per x",
     "mannwhitney": "rank-biserial",
     "kruskal": "epsilon squared",
     "chi2": "Cramér V",
@@ -30,7 +31,9 @@ EFFECTS: dict[str, str] = {
 Groups = Sequence[str] | Mapping[str, Sequence[str]]
 
 
-def number_pairs(left: Variables, right: Variables, method: str, covariates: Any, subjects: Any) -> pd.DataFrame:
+def number_pairs(
+    left: Variables, right: Variables, method: str, covariates: Any, subjects: Any, strata: Any
+) -> pd.DataFrame:
     """Return the pairs of two numeric variables."""
     import numpy as np
     import pandas as pd
@@ -38,9 +41,10 @@ def number_pairs(left: Variables, right: Variables, method: str, covariates: Any
     chosen = "spearman" if method == "auto" else method
     if not (left.numeric and right.numeric):
         return pd.DataFrame()
-    found = correlate(left.values, right.values, method=chosen, adjust=covariates, subjects=subjects)
+    found = correlate(left.values, right.values, method=chosen, adjust=covariates, subjects=subjects, strata=strata)
     reason = np.where(found.n < 3, "fewer than 3 observations", np.where(found.constant, "constant", ""))
-    name = f"partial {chosen}" if covariates is not None else chosen
+    partial = covariates is not None and chosen != "ols"
+    name = f"{'stratified ' if strata is not None else ''}{'partial ' if partial else ''}{chosen}"
     shape = found.p.shape
     rows = {
         "i": np.broadcast_to(np.array(left.numeric)[:, np.newaxis], shape),

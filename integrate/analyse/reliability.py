@@ -198,7 +198,8 @@ def _ratings(table: pd.DataFrame, of: str, by: str, features: str | Sequence[str
         if name not in table:
             raise DatasetNotFoundError(f"no column {name!r}; {closest(name, table.columns)}")
     ids = {of, by, *ID_COLUMNS, INSTANCE_ID, VISIT}
-    names = asked or [c for c in table if c not in ids and pd.api.types.is_numeric_dtype(table[c])]
+    numbers = [c for c in table if c not in ids and pd.api.types.is_numeric_dtype(table[c])]
+    names: list[Any] = list(asked or numbers)
     texts = [name for name in names if not pd.api.types.is_numeric_dtype(table[name])]
     if texts or not names:
         raise DataError(f"reliability is of numbers; found {some(texts) if texts else 'no numeric column'}")
@@ -214,7 +215,7 @@ def _ratings(table: pd.DataFrame, of: str, by: str, features: str | Sequence[str
     if len(raters) < 2:
         raise DataError(f"{by!r} has {len(raters)} value; reliability needs two measurements of the same {of}")
     values = np.full((len(targets), len(raters), len(names)), np.nan)
-    values[rows, columns] = given[list(names)].to_numpy(dtype=float, na_value=np.nan)
+    values[rows, columns] = given[names].to_numpy(dtype=float, na_value=np.nan)
     complete = ~np.isnan(values).any(axis=1)
     values[~np.broadcast_to(complete[:, None], values.shape)] = np.nan
     owners = given.groupby(rows)[SUBJECT_ID].first() if SUBJECT_ID in given else targets

@@ -11,7 +11,7 @@ from integrate.keys import LEVELS, SUBJECT_ID
 if TYPE_CHECKING:
     from integrate.join.cohort import Cohort
 
-__all__ = ["check_choice", "check_unit"]
+__all__ = ["check_choice", "check_repeated", "check_rows", "check_unit"]
 
 
 def check_unit(cohort: Cohort, unit: str) -> Any:
@@ -31,16 +31,31 @@ def check_unit(cohort: Cohort, unit: str) -> Any:
     if unit != cohort.unit and owners.duplicated().any():
         raise UnitError(
             f"the cohort has {len(owners)} {cohort.unit}s of {owners.nunique()} {unit}s; counting them all as {unit}s "
-            f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or ask of {cohort.unit}s: "
-            f"unit={cohort.unit!r}"
+            f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or use "
+            f"mixed_model(unit={cohort.unit!r}, random='subject')"
         )
     subjects = cohort.obs.get(SUBJECT_ID, index)
     if subjects.duplicated().any():
         warn(
             f"{len(subjects)} {unit}s of {subjects.nunique()} subjects count as independent: p-values are too small "
-            "where one subject's are alike. Link with unit='subject' to avoid it"
+            "where one subject's are alike. Link with unit='subject' and reduce=..., or use "
+            f"mixed_model(unit={unit!r}, random='subject')"
         )
     return np.asarray(pd.factorize(subjects)[0])
+
+
+def check_rows(cohort: Cohort, unit: str) -> None:
+    """Raise unless the rows of a cohort are what `unit` says; several may belong to one subject."""
+    check_choice("unit", unit, tuple(LEVELS))
+    if unit != cohort.unit:
+        raise UnitError(f"the cohort's rows are {cohort.unit}s, not {unit}s; say unit={cohort.unit!r}")
+
+
+def check_repeated(cohort: Cohort, unit: str) -> None:
+    """Raise unless the rows of a cohort are what `unit` says, and some subject has several."""
+    check_rows(cohort, unit)
+    if SUBJECT_ID not in cohort.obs or not cohort.obs[SUBJECT_ID].duplicated().any():
+        raise UnitError(f"no subject has two {unit}s: nothing is random; use associate(unit='subject')")
 
 
 def check_choice(argument: str, given: str, options: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import ParameterError
+from integrate.errors import ParameterError, some
 from integrate.keys import ID_COLUMNS
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from integrate.join.cohort import Cohort
 
-__all__ = ["Variables", "choose_variables", "numeric_matrix"]
+__all__ = ["Variables", "choose_variables", "model_terms", "normal_scores", "numbers_only", "numeric_matrix"]
 
 #: Stands for all clinical variables of a cohort.
 CLINICAL = "clinical"
@@ -99,6 +99,53 @@ def numeric_matrix(cohort: Cohort, asked: str | Sequence[str]) -> Any:
         dummies[column.isna().to_numpy()] = np.nan
         blocks.append(dummies)
     return np.column_stack(blocks)
+
+
+def model_terms(variables: Variables) -> tuple[list[str], Any]:
+    """Return the terms of a model and their values, (units, terms), NaN where missing."""
+    import numpy as np
+
+    names: list[str] = []
+    blocks: list[Any] = []
+    numbers = dict(zip(variables.numeric, variables.values.T, strict=True))
+    for place, name in enumerate(variables.names):
+        if place in numbers:
+            names.append(name)
+            blocks.append(numbers[place])
+            continue
+        column = variables.categories[place].cat.remove_unused_categories()
+        missing = column.isna().to_numpy()
+        for category in column.cat.categories[1:]:
+            names.append(f"{name}[{category}]")
+            blocks.append(np.where(missing, np.nan, (column == category).to_numpy(dtype=float, na_value=np.nan)))
+    if not names:
+        raise ParameterError(f"{some(variables.names)} has one category only")
+    return names, np.column_stack(blocks)
+
+
+def numbers_only(variables: Variables, purpose: str) -> Variables:
+    """Return variables, all numbers.
+
+    Raises
+    ------
+    ParameterError
+        If one is categorical; `purpose` says why it may not.
+    """
+    if variables.categories:
+        names = [variables.names[place] for place in variables.categories]
+        raise ParameterError(f"{purpose}, and these are categorical: {some(names)}")
+    return variables
+
+
+def normal_scores(values: Any) -> Any:
+    """Return Blom's normal scores of the ranks of each column; NaN stays."""
+    import numpy as np
+    from scipy import stats
+
+    if not values.size:
+        return values
+    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
+    return stats.norm.ppf((ranks - 0.375) / ((~np.isnan(values)).sum(axis=0) + 0.25))
 
 
 def _expanded(cohort: Cohort, name: str) -> list[tuple[str, Any]]:

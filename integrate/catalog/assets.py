@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from integrate.catalog.entry import Context, Entry, Parameter, _integrity
+from integrate.catalog.context import Context
+from integrate.catalog.entry import Entry, stated_integrity
+from integrate.catalog.parameter import Parameter
 from integrate.catalog.registry import short_name
 from integrate.catalog.rows import AssetRows
 from integrate.catalog.safety import is_remote, is_url_key
@@ -97,13 +99,18 @@ class AssetEntry(Entry):
     @property
     def integrity(self) -> str:
         """What the table says of the bytes of its rows."""
-        stated = _integrity(self._spec["kwargs"].get("item", {}).get("verify"))
+        stated = stated_integrity(self._spec["kwargs"].get("item", {}).get("verify"))
         return stated or ("lock" if self._context.is_locked else "")
 
     def sources(self) -> Iterator[Path]:
         """Yield the local path of the asset table and of every row."""
         yield self._table_reader().local_path()
         yield from super().sources()
+
+    @property
+    def table_location(self) -> str:
+        """Where the asset table is: an absolute path, or a url."""
+        return str(self._table_reader().kwargs["url"])
 
     @property
     def size(self) -> int | None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from integrate.catalog.open import Catalog
-from integrate.catalog.search import subjects_of
-from integrate.catalog.terms import check_terms
+from integrate.catalog.catalog import Catalog
+from integrate.catalog.meaning import Doubt, doubts_about
+from integrate.catalog.search import ids_of, subjects_of
+from integrate.catalog.terms import UNSTATED, check_codebook, check_terms
 from integrate.errors import IntegrateError, closest
 from integrate.keys import LEVELS
 from integrate.model.audit import Audit, Finding, listed, named
-from integrate.model.identity import parse_rules
+from integrate.model.identity import IdRule, parse_rules
 
 if TYPE_CHECKING:
     from integrate.catalog.entry import Entry
 
 __all__ = ["check_catalog"]
 
+#: Readers whose files state a PatientID.
+PATIENT_READERS: frozenset[str] = frozenset({"DicomSeries", "DicomImage", "DicomSeg", "RtStruct"})
 DESCRIBED: tuple[str, ...] = ("description", "modality", "level")
 
 
@@ -32,7 +35,8 @@ def check_catalog(catalog: Catalog, *, deep: bool = False, hashes: bool = False)
         What `open_catalog` returns; it has passed the safety rules already.
     deep
         Also open every item: headers, patients, channels, pixel sizes, codebooks and checksums are compared with the
-        catalog, and the people named with its spine. Without it only the presence of each item is checked.
+        catalog and its asset tables, and the people named with its spine. Without it only the presence of each item
+        is checked.
     hashes
         Hash every file in parallel and compare it with the lock and the checksums given, without opening it.
 
@@ -62,6 +66,11 @@ def _catalog_metadata(catalog: Catalog) -> Iterator[Finding]:
     for field in ("name", "description", "licence"):
         if not catalog.metadata.get(field):
             yield Finding("warning", "not described", "", f"the catalog has no {field}; add metadata.{field}")
+    if catalog.metadata.get("licence") == UNSTATED:
+        yield Finding("note", "not described", "", "nobody has stated the licence; ask before you share the data")
+    if catalog.metadata.get("access") == "controlled" and not catalog.metadata.get("consent"):
+        told = "access is controlled and no consent says for what; add metadata.consent with DUO codes"
+        yield Finding("warning", "not described", "", told)
 
 
 def _entry_metadata(entry: Entry) -> Iterator[Finding]:
@@ -70,10 +79,12 @@ def _entry_metadata(entry: Entry) -> Iterator[Finding]:
         yield Finding("warning", "not described", entry.name, f"no {', '.join(missing)} in its metadata; add them")
     for field, fault in check_terms(entry.own_metadata):
         yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
+    for field, fault in check_codebook(entry.columns):
+        yield Finding("warning", "not well formed", entry.name, f"{field}: {fault}")
     for question in entry.own_metadata.get("x-undecided") or []:
         told = f"{question}; say it in the entry and remove it from x-undecided"
         yield Finding("warning", "undecided", entry.name, told)
-    if entry.reader_name == "DicomSeries" and not entry.names_patient:
+    if entry.reader_name in PATIENT_READERS and not entry.names_patient:
         told = "PatientID is compared with nothing; give ids and patient_namespace, whose id the files must state"
         yield Finding("warning", "patient not checked", entry.name, told)
     if entry.level and entry.level not in (*LEVELS, "study"):
@@ -90,20 +101,39 @@ def _items(entry: Entry, *, deep: bool) -> Iterator[Finding]:
     if not items:
         yield Finding("warning", "no items", entry.name, "nothing to open: its parameters have no options")
     faults: dict[type[IntegrateError], list[tuple[str, str]]] = {}
+    doubts: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for item in items:
         try:
-            if deep:
-                entry.load_item(item)
-            else:
-                entry.locate_item(item)
+            for doubt in _opened(entry, item) if deep else _found(entry, item):
+                doubts.setdefault((doubt.severity, doubt.check), []).append((item or entry.name, doubt.message))
         except IntegrateError as error:
             faults.setdefault(type(error), []).append((item or entry.name, str(error)))
     for told in faults.values():  # one finding for one kind of fault: a missing folder is not a thousand faults
-        concerned = tuple(item for item, _ in told)
-        message = (
-            told[0][1] if len(items) == 1 else f"{len(told)} of {len(items)} items, {named(concerned)}: {told[0][1]}"
-        )
-        yield Finding("error", "cannot be opened", entry.name, message, concerned)
+        yield _finding("error", "cannot be opened", entry, told, len(items))
+    for (severity, check), told in doubts.items():
+        yield _finding(severity, check, entry, told, len(items))
+
+
+def _found(entry: Entry, item: str) -> Iterator[Doubt]:
+    """Find an item without opening it."""
+    entry.locate_item(item)
+    yield from ()
+
+
+def _opened(entry: Entry, item: str) -> Iterator[Doubt]:
+    """Open an item, compare its bytes with what is promised, and yield what it says otherwise than the catalog."""
+    reader = entry.item_reader(item)
+    opened = reader.read()
+    if (reader.kwargs.get("verify") or {}).get("hash"):
+        reader.check_bytes()
+    yield from doubts_about(entry, item, opened)
+
+
+def _finding(severity: str, check: str, entry: Entry, told: list[tuple[str, str]], items: int) -> Finding:
+    """Return one finding for all items with the same doubt, in the words of the first."""
+    concerned = tuple(item for item, _ in told)
+    message = told[0][1] if items == 1 else f"{len(told)} of {items} items, {named(concerned)}: {told[0][1]}"
+    return Finding(severity, check, entry.name, message, concerned)
 
 
 def _checksums(entry: Entry) -> Iterator[Finding]:
@@ -135,7 +165,7 @@ def _byte_fault(reader: Any) -> str | None:
     if not any(verify.get(name) for name in ("hash", "bytes")):
         return None
     try:
-        reader.fetch()
+        reader.check_bytes()
     except IntegrateError as error:
         return str(error)
     return ""
@@ -157,11 +187,28 @@ def _people(catalog: Catalog) -> Iterator[Finding]:
         yield Finding("error", "no spine", spine, str(error))
         return
     for entry in catalog.values():
+        if entry.is_catalog:
+            continue
         try:
             found = subjects_of(entry, rules).drop_null().unique().to_pylist()
+            yield from _spellings(entry, rules)
         except IntegrateError:
             continue  # said already: its items cannot be listed or opened
         strangers = listed(set(found) - known)
         if strangers:
             told = f"{named(strangers)} of {len(found)} people are not in the spine {spine!r}; correct ids or rules"
             yield Finding("error", "unknown subject", entry.name, told, strangers)
+
+
+def _spellings(entry: Entry, rules: Mapping[str, IdRule]) -> Iterator[Finding]:
+    """Find ids that no rule turns into ours; they would silently belong to nobody."""
+    for namespace, ids in ids_of(entry):
+        known = ids.drop_null().unique().to_pylist()
+        if namespace not in rules:
+            told = f"no rule in study.identifiers turns {namespace!r} into our ids; add one"
+            yield Finding("warning", "no rule", entry.name, told, listed(known))
+            continue
+        unread = listed(one for one in known if rules[namespace].resolve(one) is None)
+        if unread:
+            told = f"{len(unread)} of {len(known)} ids of {namespace!r} do not match its rule: {named(unread)}"
+            yield Finding("warning", "unread id", entry.name, told, unread)

@@ -10,7 +10,7 @@ import yaml
 from integrate.catalog.registry import qualified_reader
 from integrate.errors import CatalogError, UnsafeCatalogError, closest
 
-__all__ = ["complete_document", "parse_document"]
+__all__ = ["complete_document", "load_yaml", "parse_document"]
 
 MAX_BYTES = 5_000_000
 MAX_NODES = 500_000
@@ -42,6 +42,25 @@ def parse_document(text: str, *, where: str) -> dict[str, Any]:
     UnsafeCatalogError
         If it is too large, too deep, or expands too many aliases.
     """
+    document = load_yaml(text, where=where)
+    if "sources" in document or document.get("version") == 1:
+        raise CatalogError(
+            f"{where} is an Intake 1 catalog (`sources:`), whose templates can run code; "
+            f"`integrate catalog convert {where}` writes what can be said in Intake 2"
+        )
+    return complete_document(document, where=where)
+
+
+def load_yaml(text: str, *, where: str) -> dict[str, Any]:
+    """Return the mapping written in a YAML text of a stranger: no objects, no repeated keys, nothing too large.
+
+    Raises
+    ------
+    CatalogError
+        If the text is not YAML, repeats a key, or is no mapping.
+    UnsafeCatalogError
+        If it is too large, too deep, or expands too many aliases.
+    """
     if len(text) > MAX_BYTES:
         raise UnsafeCatalogError(
             f"{where}: {len(text):,} characters of YAML; at most {MAX_BYTES:,}. Put rows in an asset table"
@@ -54,11 +73,7 @@ def parse_document(text: str, *, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         found = "nothing" if document is None else type(document).__name__
         raise CatalogError(f"{where} is not a catalog: found {found}, expected `version: 2` and `entries:`")
-    if "sources" in document or document.get("version") == 1:
-        raise CatalogError(
-            f"{where} is an Intake 1 catalog (`sources:`), whose templates can run code; write `version: 2`"
-        )
-    return complete_document(document, where=where)
+    return document
 
 
 def complete_document(document: dict[str, Any], *, where: str) -> dict[str, Any]:

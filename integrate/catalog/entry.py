@@ -5,119 +5,23 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from integrate.catalog.lock import manifest_path, open_manifest
+from integrate.catalog.context import Context
+from integrate.catalog.parameter import Parameter
 from integrate.catalog.registry import known_readers, qualified_reader, short_name
-from integrate.catalog.safety import confine, is_remote, is_url_key
+from integrate.catalog.safety import confine, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
-from integrate.errors import ParameterError, UnsafeCatalogError, closest, some
+from integrate.errors import ParameterError, UnsafeCatalogError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from integrate.catalog.storage import Cache
-
-__all__ = ["Context", "Entry", "Parameter"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A value a dataset asks for: one of its options, or text that matches its pattern.
-
-    Parameters
-    ----------
-    name, description
-        As the catalog says.
-    options
-        Allowed values in the catalog's order; empty when the parameter has a pattern instead.
-    pattern
-        Regular expression for the whole value, or ``None``.
-    """
-
-    name: str
-    description: str = ""
-    options: Sequence[str] = ()
-    pattern: str | None = None
-
-    @classmethod
-    def from_spec(cls, name: str, spec: Mapping[str, Any]) -> Parameter:
-        """Return the parameter a catalog declares."""
-        options = tuple(str(option) for option in spec.get("options", ()))
-        return cls(name, str(spec.get("description", "")), options, spec.get("pattern"))
-
-    def check(self, value: object, *, where: str) -> str:
-        """Return the value if it is allowed.
-
-        Raises
-        ------
-        ParameterError
-            If it is not text, not an option, or does not match; the closest options are given.
-        """
-        if not isinstance(value, str):
-            raise ParameterError(
-                f"{where}: {self.name}={value!r} is {type(value).__name__}; ids are text, write '{value}'"
-            )
-        if self.options and value not in self.options:
-            raise ParameterError(f"{where}: no {self.name} {value!r}; {closest(value, self.options)}")
-        if self.pattern and re.fullmatch(self.pattern, value) is None:
-            raise ParameterError(f"{where}: {self.name}={value!r} does not match {self.pattern!r}")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an entry takes from its catalog.
-
-    Parameters
-    ----------
-    catalog
-        Name of the catalog, for messages and provenance.
-    values
-        Values of ``CATALOG_DIR``, data roots and catalog-level parameters set so far.
-    roots
-        Folders that local files must lie in.
-    parameters
-        Catalog-level parameters by name, without data roots.
-    metadata
-        Catalog metadata that entries inherit (licence, access, terms).
-    path
-        The catalog's file, beside which its lock lies.
-    cache
-        Where copies of remote files are kept.
-    """
-
-    catalog: str
-    values: Mapping[str, Any]
-    roots: Mapping[str, str]
-    parameters: Mapping[str, Parameter]
-    metadata: Mapping[str, Any]
-    path: Path
-    cache: Cache | None = None
-
-    def locked_hash(self, url: str) -> str | None:
-        """Return the hash that the catalog's lock gives for a local location, ``None`` when it is not locked."""
-        if is_remote(url):
-            return None
-        for name, root in self.roots.items():
-            folder = Path(root).resolve()
-            manifest = open_manifest(manifest_path(self.path, name))
-            if manifest is not None and Path(url).is_relative_to(folder):
-                expected = manifest.expected(Path(url).relative_to(folder).as_posix())
-                if expected is not None:
-                    return expected
-        return None
-
-    @property
-    def is_locked(self) -> bool:
-        """Whether there is a lock beside the catalog."""
-        return any(manifest_path(self.path, name).is_file() for name in self.roots)
+__all__ = ["Entry", "stated_integrity"]
 
 
 class Entry:
@@ -175,7 +79,13 @@ class Entry:
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         """For tables: the codebook, column to its declared dtype, unit, levels and level."""
-        return {str(name): dict(spec or {}) for name, spec in (self._spec["kwargs"].get("columns") or {}).items()}
+        declared = self._spec["kwargs"].get("columns") or {}
+        return {str(name): dict(spec) if isinstance(spec, Mapping) else {} for name, spec in declared.items()}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the catalog tells the reader beside the location, as written."""
+        return {name: value for name, value in self._spec["kwargs"].items() if not is_url_key(name)}
 
     @property
     def own_metadata(self) -> dict[str, Any]:
@@ -212,7 +122,7 @@ class Entry:
     @property
     def integrity(self) -> str:
         """What is known of the bytes: ``"sha256"`` or ``"bytes"`` by the entry, ``"lock"`` by the lock, or ``""``."""
-        return _integrity(self._spec["kwargs"].get("verify")) or ("lock" if self._context.is_locked else "")
+        return stated_integrity(self._spec["kwargs"].get("verify")) or ("lock" if self._context.is_locked else "")
 
     @property
     def size(self) -> int | None:
@@ -356,7 +266,7 @@ class Entry:
         for name, parameter in parameters.items():
             value = given.get(name, values.get(name))
             if value is None:
-                raise ParameterError(f"{where} needs {name}=...; {_choices(parameter)}")
+                raise ParameterError(f"{where} needs {name}=...; {parameter.choices()}")
             values[name] = parameter.check(value, where=where)
         return values
 
@@ -399,7 +309,8 @@ class Entry:
         return card(f"Dataset · {self.name}", rows(("", ""), body), subtitle=f"catalog {self._context.catalog}")
 
 
-def _integrity(verify: Mapping[str, Any] | None) -> str:
+def stated_integrity(verify: Mapping[str, Any] | None) -> str:
+    """Return what a ``verify`` says of the bytes: ``"sha256"``, ``"bytes"`` or nothing."""
     given = verify or {}
     return "sha256" if "hash" in given or "manifest" in given else "bytes" if "bytes" in given else ""
 
@@ -418,12 +329,6 @@ def _names_in(value: Any, where: str) -> Sequence[str]:
     if isinstance(value, list):
         return [name for item in value for name in _names_in(item, where)]
     return template_names(value, where=where) if isinstance(value, str) else []
-
-
-def _choices(parameter: Parameter) -> str:
-    if parameter.options:
-        return f"{len(parameter.options)} options: {some(parameter.options)}"
-    return f"text that matches {parameter.pattern!r}"
 
 
 def _short(value: Any, limit: int = 300) -> str:

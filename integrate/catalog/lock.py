@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +10,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from integrate.catalog.identity import files_below, identify, keep_hashes, tree_hash
+from integrate.catalog.safety import is_remote
 from integrate.errors import CatalogError, IntegrateError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 
 if TYPE_CHECKING:
-    from integrate.catalog.open import Catalog
+    from integrate.catalog.catalog import Catalog
 
-__all__ = ["Manifest", "hash_files", "lock_catalog", "manifest_path", "open_manifest"]
+__all__ = ["Manifest", "check_local", "hash_files", "lock_catalog", "manifest_path", "open_manifest"]
 
 _LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
@@ -45,10 +46,7 @@ class Manifest:
         inside = self._by_folder.get(relative)
         if inside is None:
             return None
-        tree = hashlib.sha256()
-        for path in sorted(PurePosixPath(name) for name in inside):
-            tree.update(f"{path.relative_to(relative)}\0{self.hashes[str(path)]}\n".encode())
-        return tree.hexdigest()
+        return tree_hash({str(PurePosixPath(name).relative_to(relative)): self.hashes[name] for name in inside})
 
     @cached_property
     def _by_folder(self) -> dict[str, list[str]]:
@@ -127,6 +125,8 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
     ------
     SourceNotFoundError
         If files are missing; all datasets concerned are named, and nothing is written.
+    CatalogError
+        If the catalog is a remote one.
 
     Examples
     --------
@@ -135,6 +135,7 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
     >>> sorted(path.name for path in written.values())
     ['catalog.sha256']
     """
+    check_local(catalog, "lock it")
     files: set[Path] = set()
     missing = []
     for name, entry in catalog.items():
@@ -147,7 +148,7 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
         raise SourceNotFoundError(
             f"nothing is locked, {len(missing)} datasets are not whole:\n  " + "\n  ".join(missing)
         )
-    roots = {name: Path(root).resolve() for name, root in catalog.roots.items()}
+    roots = {name: Path(root).resolve() for name, root in catalog.roots.items() if not is_remote(root)}
     manifests: dict[str, dict[str, str]] = {}
     for path, digest in hash_files(sorted(files), workers=workers, show_progress=show_progress).items():
         root = max((n for n in roots if path.is_relative_to(roots[n])), key=lambda n: len(roots[n].parts))
@@ -159,19 +160,34 @@ def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress:
     return written
 
 
+def check_local(catalog: Catalog, deed: str) -> None:
+    """Check that a catalog lies on this machine, so that something can be written beside it.
+
+    Raises
+    ------
+    CatalogError
+        If it lies elsewhere.
+    """
+    if is_remote(catalog.home):
+        raise CatalogError(f"catalog {catalog.name!r} lies at {catalog.home}; {deed} where it lies")
+
+
 def hash_files(paths: Iterable[Path], *, workers: int | None = None, show_progress: bool = False) -> dict[Path, str]:
     """Return the sha256 of files, hashed in parallel."""
     from tqdm import tqdm
 
     paths = list(paths)
+    states = [identify(path).files[0] for path in paths]
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # hashing releases the interpreter lock
-        digests = tqdm(pool.map(hash_file, paths), total=len(paths), desc="sha256", disable=not show_progress)
-        return dict(zip(paths, digests, strict=True))
+        told = tqdm(pool.map(hash_file, paths), total=len(paths), desc="sha256", disable=not show_progress)
+        digests = list(told)
+    keep_hashes(zip(states, digests, strict=True))
+    return dict(zip(paths, digests, strict=True))
 
 
 def _files_of(source: Path) -> Iterator[Path]:
     if source.is_dir():
-        yield from (path for path in source.rglob("*") if path.is_file())
+        yield from (Path(one.path) for one in files_below(source))
     else:
         yield source
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 from intake.readers.user_parameters import BaseUserParameter
+
+from integrate.model.pattern import match_whole
 
 __all__ = ["DataRoot", "Pattern"]
 
@@ -46,4 +47,4 @@ class Pattern(BaseUserParameter):  # type: ignore[misc]
         super().__init__(default=default, description=description)
 
     def _validate(self, value: Any) -> bool:
-        return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+        return isinstance(value, str) and match_whole(self.pattern, value) is not None

@@ -221,6 +221,8 @@ class _Row(Mapping[str, Any]):
         self._rows, self._at = rows, index
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
         return self._rows.column(name)[self._at].as_py()
 
     def __contains__(self, name: object) -> bool:

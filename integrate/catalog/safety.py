@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from integrate.catalog.document import OPENER_NAMES
 from integrate.catalog.registry import PARAMETERS, known_readers, qualified_reader
 from integrate.catalog.templates import PLAIN_KEYS, template_names
 from integrate.errors import CatalogError, UnsafeCatalogError, closest, some
+from integrate.model.pattern import SlowPatternError, compile_pattern
 
-__all__ = ["check_safe", "confine", "is_remote", "is_url_key"]
+__all__ = ["below", "check_safe", "confine", "is_remote", "is_url_key", "without_caching"]
 
-PROTOCOLS: frozenset[str] = frozenset(
-    {"file", "s3", "gs", "gcs", "az", "abfs", "https", "simplecache", "filecache", "blockcache"}
-)
+#: Prefixes by which fsspec keeps copies; we keep our own, so they only come off.
+CACHING: tuple[str, ...] = ("simplecache", "filecache", "blockcache")
+PROTOCOLS: frozenset[str] = frozenset({"file", "s3", "gs", "gcs", "az", "abfs", "https", *CACHING})
 #: What a catalog may say of how a store is reached.
 STORAGE_FLAGS: tuple[str, ...] = ("anon", "requester_pays")
 
@@ -45,9 +48,38 @@ def is_url_key(key: str) -> bool:
     return key in ("url", "mirrors", "manifest") or key.endswith("_url")
 
 
+def without_caching(url: str) -> str:
+    """Return a url without the prefixes by which fsspec would keep a copy.
+
+    Examples
+    --------
+    >>> without_caching("simplecache::s3://bucket/a.csv")
+    's3://bucket/a.csv'
+    """
+    for prefix in CACHING:
+        url = url.removeprefix(f"{prefix}::")
+    return url
+
+
 def is_remote(url: str) -> bool:
     """Return whether a url names a protocol other than the local file system."""
     return "://" in url and not url.startswith("file://")
+
+
+def below(url: str, root: str) -> str | None:
+    """Return the path of a location relative to a root, both local or both remote; ``None`` when it is not below it.
+
+    Examples
+    --------
+    >>> below("s3://bucket/study/ct/1.dcm", "s3://bucket/study")
+    'ct/1.dcm'
+    >>> below("s3://bucket/study2/1.dcm", "s3://bucket/study") is None
+    True
+    """
+    if is_remote(url) or is_remote(root):
+        return url.removeprefix(f"{root}/") if url.startswith(f"{root}/") else None
+    folder = Path(root).resolve()
+    return Path(url).relative_to(folder).as_posix() if Path(url).is_relative_to(folder) else None
 
 
 def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
@@ -58,17 +90,19 @@ def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
     Raises
     ------
     UnsafeCatalogError
-        If the path leads out of every root.
+        If the path leads out of every root, or a remote one has another protocol or leads upwards.
     """
     if is_remote(url):
-        protocol = url.removeprefix("simplecache::").removeprefix("filecache::").removeprefix("blockcache::")
-        if "::" in protocol or protocol.partition("://")[0] not in PROTOCOLS - {"file"}:
+        if without_caching(url).partition("://")[0] not in PROTOCOLS - {"file", *CACHING}:
             raise UnsafeCatalogError(f"{where}: the protocol of {url!r} is not allowed")
+        if ".." in unquote(url).replace("\\", "/").split("/"):
+            raise UnsafeCatalogError(f"{where}: '..' is not allowed in {url!r}")
         return url
     path = Path(url.removeprefix("file://")).resolve()
-    if not any(path.is_relative_to(Path(root).resolve()) for root in roots.values()):
+    local = [root for root in roots.values() if not is_remote(root)]
+    if not any(path.is_relative_to(Path(root).resolve()) for root in local):
         raise UnsafeCatalogError(
-            f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(roots.values())})"
+            f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(local)})"
         )
     return str(path)
 
@@ -78,6 +112,7 @@ def _problems(document: Mapping[str, Any]) -> Iterator[str]:
     if document["data"]:
         yield "data: entries of this section can name any class; put the url into the entry's kwargs"
     yield from _parameter_problems("user_parameters", document["user_parameters"])
+    yield from _rule_problems("metadata.study.identifiers", document["metadata"].get("study"))
     for name, entry in document["entries"].items():
         place = f"entries.{name}"
         yield from _reader_problems(f"{place}.reader", entry["reader"])
@@ -104,11 +139,31 @@ def _parameter_problems(place: str, parameters: Mapping[str, Any]) -> Iterator[s
         env = spec.get("env")
         if env is not None and not str(env).startswith("INTEGRATE_"):
             yield f"{place}.{name}: environment variable {env!r} must begin with INTEGRATE_"
+        yield from _pattern_problems(f"{place}.{name}.pattern", spec.get("pattern"))
         options = spec.get("options") or ()
         if not isinstance(options, (list, tuple)):
             yield f"{place}.{name}: options must be a list"
         elif any("(" in str(value) for value in (spec.get("default"), *options)):
             yield f"{place}.{name}: a default or option may not contain a call"
+
+
+def _rule_problems(place: str, study: Any) -> Iterator[str]:
+    rules = study.get("identifiers") if isinstance(study, Mapping) else None
+    for name, rule in rules.items() if isinstance(rules, Mapping) else ():
+        if isinstance(rule, Mapping):
+            yield from _pattern_problems(f"{place}.{name}.pattern", rule.get("pattern"))
+
+
+def _pattern_problems(place: str, pattern: Any) -> Iterator[str]:
+    """A stranger's regular expression may not be one that some text makes run for ages."""
+    if pattern is None:
+        return
+    try:
+        compile_pattern(str(pattern))
+    except SlowPatternError as error:
+        yield f"{place}: {error}"
+    except re.error as error:
+        yield f"{place}: {pattern!r} is not a regular expression: {error}"
 
 
 def _storage_problems(place: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
@@ -133,6 +188,8 @@ def _string_problems(place: str, value: Any, declared: set[str], key: str = "") 
                 yield f"{place}: `cls` may not appear here"
             if name == "reader":
                 yield from _reader_problems(f"{place}.reader", item)
+            if name == "pattern":
+                yield from _pattern_problems(f"{place}.pattern", item)
             if name not in PLAIN_KEYS:
                 yield from _string_problems(f"{place}.{name}", item, declared, str(name))
     elif isinstance(value, list):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from integrate.catalog.open import Catalog
+    from integrate.catalog.catalog import Catalog
 
-__all__ = ["Hits", "search_catalog", "subjects_of"]
+__all__ = ["Hits", "ids_of", "search_catalog", "subjects_of"]
 
 #: Columns of an asset table in which nobody looks for a word.
 NOT_TEXT: frozenset[str] = frozenset({"sha256", "bytes", "day", "md5"})
@@ -142,7 +142,7 @@ def subjects_of(entry: Entry, rules: Mapping[str, IdRule]) -> pa.Array:
     import pyarrow.compute as pc
 
     subjects: Any = None
-    for namespace, column in _id_columns(entry):
+    for namespace, column in ids_of(entry):
         rule = rules.get(namespace)
         if rule is None or SUBJECT_ID not in rule.ids:
             continue
@@ -156,7 +156,8 @@ def subjects_of(entry: Entry, rules: Mapping[str, IdRule]) -> pa.Array:
     return pa.nulls(entry.count(), pa.string()) if subjects is None else subjects
 
 
-def _id_columns(entry: Entry) -> Iterator[tuple[str, pa.Array]]:
+def ids_of(entry: Entry) -> Iterator[tuple[str, pa.Array]]:
+    """Yield each namespace with the source ids of every item, or of every row of a table; a table is read for it."""
     import pyarrow as pa
 
     if entry.keys:

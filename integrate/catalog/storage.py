@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from integrate.errors import DataError, MissingDependencyError, ParameterError, SourceNotFoundError
+from integrate.catalog.identity import identify, user_cache
+from integrate.catalog.safety import without_caching
+from integrate.errors import DataError, IntegrateError, MissingDependencyError, ParameterError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 
 __all__ = ["Cache", "fetch", "told_location"]
@@ -30,7 +32,6 @@ NEEDS: dict[str, str] = {
     "abfs": "adlfs",
     "https": "aiohttp",
 }
-OWN_CACHES: tuple[str, ...] = ("simplecache::", "filecache::", "blockcache::")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class Cache:
         If the bound is not a positive number.
     """
 
-    folder: Path = field(
-        default_factory=lambda: Path(os.environ.get("INTEGRATE_CACHE", "~/.cache/integrate/files")).expanduser()
-    )
+    folder: Path = field(default_factory=user_cache)
     limit_bytes: int = 20_000_000_000
 
     def __post_init__(self) -> None:
@@ -113,6 +112,7 @@ def fetch(
     cache: Cache | None = None,
     expected: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    limit_bytes: int | None = None,
 ) -> Path:
     """Return a local copy of a remote file or folder, fetched whole if it is not there.
 
@@ -128,6 +128,8 @@ def fetch(
         Its sha256 (of a folder as `hash_file` says); with it a copy is found without asking the store, and checked.
     storage_options
         For fsspec; credentials come from the environment or fsspec's own configuration.
+    limit_bytes
+        Refuse a larger file before, or while, it is fetched.
 
     Raises
     ------
@@ -139,20 +141,21 @@ def fetch(
         If the protocol needs a package that is not installed.
     """
     cache = cache or Cache()
-    for prefix in OWN_CACHES:
-        url = url.removeprefix(prefix)
+    url = without_caching(url)
     name = url.rstrip("/").rpartition("/")[2].partition("?")[0] or "data"
     try:
         if expected is not None and (found := _kept(cache, f"sha256-{expected}", name, expected)) is not None:
             return found
         store, path = _open_store(url, storage_options or {})
         listed = _listed(store, path, is_folder=is_folder)
+        if limit_bytes is not None and sum(info.get("size") or 0 for info in listed.values()) > limit_bytes:
+            raise DataError(f"{told_location(url)} is larger than {limit_bytes:,} bytes; it is not fetched")
         key = f"sha256-{expected}" if expected else f"state-{_state(url, listed)}"
         if (found := _kept(cache, key, name, expected)) is not None:
             return found
         made = cache.folder / f".part-{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            _copy(store, path, listed, made / name, is_folder=is_folder)
+            _copy(store, path, listed, made / name, is_folder=is_folder, limit_bytes=limit_bytes)
             if _state(url, _listed(store, path, is_folder=is_folder)) != _state(url, listed):
                 raise DataError(f"{told_location(url)} changed while it was read; try again")
             found_hash = None if expected is None else hash_file(made / name)
@@ -161,17 +164,10 @@ def fetch(
             cache.put(key, made)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    except FileNotFoundError as error:
-        if isinstance(error, SourceNotFoundError):
-            raise
-        raise SourceNotFoundError(f"nothing at {told_location(url)}") from error
-    except PermissionError as error:
-        raise DataError(
-            f"{told_location(url)} may not be read (forbidden); credentials come from the environment or fsspec's "
-            "configuration"
-        ) from error
+    except IntegrateError:
+        raise
     except _network_errors() as error:
-        raise DataError(f"{told_location(url)} could not be fetched: {type(error).__name__}") from error
+        raise _told_fault(url, error) from error
     return cache.folder / key / name
 
 
@@ -193,7 +189,7 @@ def _kept(cache: Cache, key: str, name: str, expected: str | None) -> Path | Non
     if not cache.holds(key):
         return None
     path = cache.folder / key / name
-    if not path.exists() or (expected is not None and hash_file(path) != expected):
+    if not path.exists() or (expected is not None and identify(path).true_hash() != expected):
         cache.drop(key)  # a disk went bad, or somebody wrote into the cache
         return None
     return path
@@ -230,7 +226,9 @@ def _state(url: str, listed: Mapping[str, Any]) -> str:
     return hashlib.sha256(repr((url, facts)).encode()).hexdigest()
 
 
-def _copy(store: Any, path: str, listed: Mapping[str, Any], target: Path, *, is_folder: bool) -> None:
+def _copy(
+    store: Any, path: str, listed: Mapping[str, Any], target: Path, *, is_folder: bool, limit_bytes: int | None
+) -> None:
     for name, info in listed.items():
         relative = name.removeprefix(path).lstrip("/")
         copy = (target / relative).resolve() if is_folder else target
@@ -238,10 +236,29 @@ def _copy(store: Any, path: str, listed: Mapping[str, Any], target: Path, *, is_
             raise DataError(f"a file in the folder is called {relative!r}, which leads out of it")
         copy.parent.mkdir(parents=True, exist_ok=True)
         with store.open(name, "rb", block_size=BLOCK, cache_type="readahead") as source, copy.open("wb") as written:
-            shutil.copyfileobj(source, written, BLOCK)
+            while block := source.read(BLOCK):
+                written.write(block)
+                if limit_bytes is not None and written.tell() > limit_bytes:
+                    raise DataError(f"{target.name} is larger than {limit_bytes:,} bytes; it is not fetched")
         size = copy.stat().st_size
         if info.get("size") is not None and size != info["size"]:
             raise DataError(f"{relative or target.name} came incomplete: {size:,} of {info['size']:,} bytes; try again")
+
+
+def _told_fault(url: str, error: Exception) -> DataError:
+    """Return our error for what a store raised; fsspec calls whatever goes wrong on the web "not found"."""
+    cause = error.__cause__
+    real = cause if cause is not None and type(cause).__module__.startswith("aiohttp") else error
+    status = getattr(real, "status", None)
+    if isinstance(real, PermissionError) or status in (401, 403):
+        return DataError(
+            f"{told_location(url)} may not be read (forbidden); credentials come from the environment or fsspec's "
+            "configuration"
+        )
+    if isinstance(real, FileNotFoundError) or status in (404, 410):
+        return SourceNotFoundError(f"nothing at {told_location(url)}")
+    told = type(real).__name__ + (f" {status}" if status else "")
+    return DataError(f"{told_location(url)} could not be fetched: {told}")
 
 
 def _network_errors() -> tuple[type[Exception], ...]:

@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["ACCESS", "check_terms"]
+from integrate.keys import LEVELS
 
+__all__ = ["ACCESS", "UNSTATED", "check_codebook", "check_terms"]
+
+#: SPDX's word for a licence that nobody has stated.
+UNSTATED = "NOASSERTION"
 ACCESS: tuple[str, ...] = ("open", "registered", "controlled")
 _CURIE = re.compile(r"[A-Za-z_][\w.-]*:[^\s/<>{}][^\s<>{}]*")
+#: UCUM writes a unit without spaces; what people count stands in braces.
+_UNIT = re.compile(r"[^\s{}]*(\{[^{}]*\}[^\s{}]*)*")
 _DUO = re.compile(r"DUO:\d{7}")
 _DOI = re.compile(r"(https://doi\.org/|doi:)?10\.\d{4,9}/\S+", re.IGNORECASE)
 
@@ -47,6 +53,37 @@ def check_terms(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield place, f"{term!r} is not a CURIE such as UBERON:0002048"
 
 
+def check_codebook(columns: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield field and fault of every word of a codebook whose form is wrong.
+
+    Parameters
+    ----------
+    columns
+        Column to what is declared of it: ``unit`` (UCUM), ``term`` (CURIE), ``level``, ``min``, ``max``, ``levels``.
+
+    Examples
+    --------
+    >>> list(check_codebook({"age": {"unit": "a", "min": 0}}))
+    []
+    >>> [field for field, _ in check_codebook({"age": {"unit": "years old", "min": 9, "max": 1}})]
+    ['columns.age.unit', 'columns.age.min']
+    """
+    for name, spec in columns.items():
+        unit, term, level = spec.get("unit"), spec.get("term"), spec.get("level")
+        if unit is not None and _UNIT.fullmatch(str(unit)) is None:
+            yield f"columns.{name}.unit", f"{unit!r} is not a UCUM unit such as a, d, mm or {{counts}}"
+        if term is not None and _CURIE.fullmatch(str(term)) is None:
+            yield f"columns.{name}.term", f"{term!r} is not a CURIE such as NCIT:C28108"
+        if level is not None and level not in LEVELS:
+            yield f"columns.{name}.level", f"{level!r} is not one of {', '.join(LEVELS)}"
+        least, most = spec.get("min"), spec.get("max")
+        if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
+            yield f"columns.{name}.min", f"{least} is above the maximum {most}"
+        levels = _listed(spec.get("levels"))
+        if len(levels) != len(set(levels)):
+            yield f"columns.{name}.levels", "a level is named twice"
+
+
 def _terms(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     terms = metadata.get("terms") or {}
     if isinstance(terms, Mapping):
@@ -61,6 +98,8 @@ def _listed(value: Any) -> list[str]:
 
 
 def _is_spdx(expression: str) -> bool:
+    if expression == UNSTATED:
+        return True
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
     try:

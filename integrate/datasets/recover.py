@@ -16,6 +16,7 @@ from integrate.features.radiomics.settings import Radiomics
 from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
 from integrate.model.outcome import TimeToEvent
 from integrate.model.study import Study
+from integrate.prepare.annotate import compare_outlines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LATER", "recover_truth"]
 
 #: Planted, and not looked for yet.
-LATER: tuple[tuple[str, str], ...] = (
-    ("misalignment between slide and fluorescence", "registration"),
-    ("agreement of the two annotators", "annotation"),
-)
+LATER: tuple[tuple[str, str], ...] = (("misalignment between slide and fluorescence", "registration"),)
 DATASET_OF: dict[str, str] = {"CT": "ct", "IF": "fluorescence", "rna": "rna", "visium": "visium", "SM": "he"}
 
 
@@ -66,6 +64,7 @@ def recover_truth(folder: str | os.PathLike[str], study: Study, cohort: Cohort) 
         *_survival(cohort),
         *_site(cohort),
         *_lesions(truth, study),
+        *_annotators(truth, study),
         *((what, "in truth.json", "–", f"later: {how}") for what, how in LATER),
     ]
     return pd.DataFrame(rows, columns=["truth", "planted", "found", "recovered"])
@@ -160,6 +159,24 @@ def _lesions(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, st
     told = f"r = {r:.4f}, {100 * np.median(ratio) - 100:+.1f} % in the median (n = {len(found)})"
     right = bool(len(found) and r > 0.99 and np.abs(ratio - 1).max() < 0.1)
     yield "tumour volume in CT", f"{min(planted):,.0f} to {max(planted):,.0f} mm3", told, _verdict(right)
+
+
+def _annotators(truth: dict[str, Any], study: Study) -> Iterator[tuple[str, str, str, str]]:
+    planted = {
+        name: section["annotator_dice"]
+        for one in truth["subjects"].values()
+        for name, section in one["sections"].items()
+        if "annotator_dice" in section
+    }
+    rows = study.rows("outlines").set_index(LEVELS["specimen"])["obs_id"]
+    found = {
+        name: float(compare_outlines(next(study.each("outlines", specimen_id=name))).pairs["dice"].iloc[0])
+        for name in rows.index.unique()
+    }
+    off = max(abs(found[name] - dice) for name, dice in planted.items() if name in found)
+    told = f"Dice {min(found.values()):.3f} to {max(found.values()):.3f} on {len(found)} slides, at most {off:.1g} off"
+    expected = f"Dice {min(planted.values()):.3f} to {max(planted.values()):.3f} on {len(planted)} slides"
+    yield "agreement of the two annotators", expected, told, _verdict(set(found) == set(planted) and off < 1e-3)
 
 
 def _verdict(agrees: bool) -> str:  # noqa: FBT001 (a verdict has nothing to name)

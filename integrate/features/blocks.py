@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.errors import DataError
+from integrate.features.stored import StoredArray
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,7 @@ __all__ = [
 
 #: Edge below which chunks are read together, and with which arrays in memory are cut.
 _EDGE = 512
+_EDGE_OF_VOLUME = 64
 
 #: Number of pixels below which channels are read together: a request to Dask takes milliseconds, whatever it reads.
 _REQUEST = 1 << 22
@@ -35,20 +38,32 @@ _REQUEST = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Rows ``y0 <= y < y1`` and columns ``x0 <= x < x1`` of the grid."""
+    """Rows ``y0 <= y < y1`` and columns ``x0 <= x < x1`` of the grid, and of a volume planes ``z0 <= z < z1``.
+
+    A part of a volume is looked at as one tall raster, plane under plane.
+    """
 
     y0: int
     y1: int
     x0: int
     x1: int
+    z0: int = 0
+    z1: int = 1
+
+    @property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """First and one past the last along ``z, y, x``."""
+        return (self.z0, self.z1), (self.y0, self.y1), (self.x0, self.x1)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """The regions of one window as runs: run ``k`` is ``region[k]``, an index into the ascending `ids`.
 
+    Runs are int32, counted from the corner of the window: every channel goes through all of them, and half the bytes
+    stay in the cache.
     Runs come row by row; where regions may `overlap`, region by region. `split` says which regions have pixels in other
-    blocks too; None where nobody asked.
+    blocks too; None where nobody asked. `around` holds, of a volume, the labels of the window and one voxel around it.
     """
 
     window: Window
@@ -59,6 +74,7 @@ class Block:
     stop: np.ndarray[Any, Any]
     overlap: bool = False
     split: np.ndarray[Any, Any] | None = None
+    around: np.ndarray[Any, Any] | None = None
 
     @property
     def runs(self) -> tuple[np.ndarray[Any, Any], ...]:
@@ -78,27 +94,34 @@ class Look(NamedTuple):
     print: int
 
 
-def cut_grid(image: Any, regions: Any) -> tuple[list[int], list[int]]:
-    """Return the rows and columns at which to cut, ends included: along chunks, so that none is decoded twice."""
-    chunks = _chunks(image)[1:] if _chunks(image) else _chunks(regions) or (None, None)
-    rows, columns = (_cuts(sizes, length) for sizes, length in zip(chunks, image.shape[1:], strict=True))
-    return rows, columns
+def cut_grid(image: Any, regions: Any) -> list[list[int]]:
+    """Return where to cut along ``(z,) y, x``, ends included: along chunks, so that none is decoded twice."""
+    shape = image.shape[1:]
+    chunks = _chunks(image)[1:] if _chunks(image) else _chunks(regions) or (None,) * len(shape)
+    edges = (_EDGE,) * 2 if len(shape) == 2 else (_EDGE_OF_VOLUME,) * 3
+    return [_cuts(sizes, length, edge) for sizes, length, edge in zip(chunks, shape, edges, strict=True)]
 
 
-def windows_between(rows: Sequence[int], columns: Sequence[int]) -> list[Window]:
-    """Return the windows between the cuts, row by row."""
-    return [Window(y0, y1, x0, x1) for y0, y1 in itertools.pairwise(rows) for x0, x1 in itertools.pairwise(columns)]
+def windows_between(cuts: Sequence[Sequence[int]]) -> list[Window]:
+    """Return the windows between the cuts, plane by plane and row by row."""
+    planes, rows, columns = [[0, 1]] * (3 - len(cuts)) + [list(one) for one in cuts]
+    return [
+        Window(y0, y1, x0, x1, z0, z1)
+        for z0, z1 in itertools.pairwise(planes)
+        for y0, y1 in itertools.pairwise(rows)
+        for x0, x1 in itertools.pairwise(columns)
+    ]
 
 
 def _chunks(array: Any) -> Any:
-    return array.chunks if hasattr(array, "dask") else ()
+    return array.chunks if hasattr(array, "dask") or isinstance(array, StoredArray) else ()
 
 
-def _cuts(sizes: Sequence[int] | None, length: int) -> list[int]:
-    ends = itertools.accumulate(sizes) if sizes else range(_EDGE, length + _EDGE, _EDGE)
+def _cuts(sizes: Sequence[int] | None, length: int, edge: int) -> list[int]:
+    ends = itertools.accumulate(sizes) if sizes else range(edge, length + edge, edge)
     cuts = [0]
     for end in ends:
-        if end - cuts[-1] >= _EDGE or end >= length:
+        if end - cuts[-1] >= edge or end >= length:
             cuts.append(min(end, length))
     return cuts
 
@@ -120,25 +143,47 @@ def find_block(labels: np.ndarray[Any, Any], window: Window) -> Block:
     if ids.size and ids[0] < 0:  # above 2^63 an unsigned label wraps around to below zero
         label = ids[:1].astype(labels.dtype)[0]
         raise DataError(f"label {label} is not an id; expected 0 for background and 1 to 2^63 - 1 for regions")
-    return Block(window, ids, region, row, start, stop)
+    return Block(window, ids, region.astype(np.int32), row, start, stop)
 
 
 def read_labels(regions: Any, window: Window) -> np.ndarray[Any, Any]:
     """Return the labels in a window."""
-    return _read(regions[window.y0 : window.y1, window.x0 : window.x1])
+    bounds = window.bounds[3 - len(regions.shape) :]
+    if isinstance(regions, StoredArray):
+        return _in_one_form(regions.read(*bounds))
+    return _read(regions[tuple(slice(*pair) for pair in bounds)])
 
 
 def read_channels(image: Any, window: Window) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the pixels of one channel after another in a window; a few channels, or one chunk, are in memory."""
+    """Yield the pixels of one channel after another in a window; a few channels, or one chunk, are in memory.
+
+    A raster is valid until the next is asked for: memory is used again.
+    """
+    if isinstance(image, StoredArray):
+        yield from _stored_channels(image, window)
+        return
+    place = tuple(slice(*pair) for pair in window.bounds[4 - len(image.shape) :])
     for first, last in itertools.pairwise(_channel_cuts(image, window)):
-        yield from _read(image[first:last, window.y0 : window.y1, window.x0 : window.x1])
+        yield from _as_rasters(_read(image[(slice(first, last), *place)]))
+
+
+def _stored_channels(image: StoredArray, window: Window) -> Iterator[np.ndarray[Any, Any]]:
+    part = None
+    for first, last in itertools.pairwise([0, *itertools.accumulate(image.chunks[0])]):
+        part = image.read((first, last), *window.bounds[4 - len(image.shape) :], into=part)
+        yield from _as_rasters(_in_one_form(part))
+
+
+def _as_rasters(channels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return ``(c, y, x)``, the planes of volumes one under the other."""
+    return channels.reshape(channels.shape[0], -1, channels.shape[-1])
 
 
 def _channel_cuts(image: Any, window: Window) -> list[int]:
     """Return the channels at which to cut, ends included: along chunks, each part small but worth a request."""
     if not _chunks(image):
         return list(range(image.shape[0] + 1))
-    area = (window.y1 - window.y0) * (window.x1 - window.x0)
+    area = math.prod(last - first for first, last in window.bounds)
     cuts = [0]
     for end in itertools.accumulate(_chunks(image)[0]):
         if (end - cuts[-1]) * area >= _REQUEST or end == image.shape[0]:
@@ -154,12 +199,18 @@ def blank_channels(image: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _read(array: Any) -> np.ndarray[Any, Any]:
-    """Return values in the machine's byte order and row by row: one form for the kernels."""
+    """Return values in memory, in the form of the kernels."""
     import numpy as np
 
     if hasattr(array, "dask"):  # in this thread: the blocks already run in several
         array = array.compute(scheduler="synchronous")
-    values = np.asarray(array)
+    return _in_one_form(np.asarray(array))
+
+
+def _in_one_form(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return values in the machine's byte order and row by row: one form for the kernels."""
+    import numpy as np
+
     return np.require(values, dtype=_native(values.dtype), requirements=["C_CONTIGUOUS", "WRITEABLE"])
 
 

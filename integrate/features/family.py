@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from integrate.features.blocks import Block
     from integrate.features.grid import Grid
+    from integrate.features.layer import Layer
     from integrate.features.partials import Reducer
 
-__all__ = ["Column", "FeatureFamily", "Measured"]
+__all__ = ["Column", "FeatureFamily", "Measured", "channel_columns"]
 
 
 class Column(NamedTuple):
@@ -60,10 +61,27 @@ class FeatureFamily(Protocol):
         """Return quantities that need no pixels."""
         ...
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return quantities of one channel."""
         ...
 
     def columns(self, measured: Measured) -> list[Column]:
         """Return the finished columns."""
         ...
+
+
+def channel_columns(
+    measured: Measured, quantity: str, number: int, chosen: Sequence[tuple[str, int, str]], *, unit: str
+) -> list[Column]:
+    """Return columns of a quantity (regions, channels, `number` values): of the first channel, then of the next.
+
+    `chosen` are the name, place and definition of each; without any region there is no quantity and no row.
+    """
+    import numpy as np
+
+    values = measured.values.get(quantity, np.full((len(measured.ids), len(measured.channels), number), np.nan))
+    return [
+        Column(f"{channel}_{name}", values[:, c, k], unit, definition, channel, name)
+        for c, channel in enumerate(measured.channels)
+        for name, k, definition in chosen
+    ]

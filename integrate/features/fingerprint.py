@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from integrate.features.blocks import Block
+    from integrate.features.blocks import Block, Window
 
 __all__ = ["Fingerprint", "combine"]
 
@@ -23,20 +24,28 @@ class Fingerprint:
     in more share it with a chance of about one in 2^32.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         import numpy as np
 
-        self._rows = _keys(shape[0], seed=1)
-        self._columns = _keys(shape[1], seed=2).astype(np.uint32)  # 32-bit products are fast
+        self._rows = _keys(math.prod(shape[:-1]), seed=1).reshape(-1, shape[-2])  # by plane and row
+        self._columns = _keys(shape[-1], seed=2).astype(np.uint32)  # 32-bit products are fast
 
     def of(self, pixels: np.ndarray[Any, Any], block: Block, *, layer: int) -> int:
         """Return the contribution of a block's pixels; add those of all blocks and layers with `combine`."""
         from integrate.features import kernels
 
-        window = block.window
         bits = pixels.view(f"u{pixels.dtype.itemsize}")
-        rows, columns = self._rows[window.y0 : window.y1], self._columns[window.x0 : window.x1]
-        return int(kernels.fingerprint(bits, block.row, block.start, block.stop, rows, columns)) * (2 * layer + 1)
+        printed = kernels.fingerprint(bits, block.row, block.start, block.stop, *self.keys(block.window))
+        return self.weigh(int(printed), layer=layer)
+
+    def keys(self, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return the keys of the rows and of the columns of a window."""
+        rows = self._rows[window.z0 : window.z1, window.y0 : window.y1].ravel()
+        return rows, self._columns[window.x0 : window.x1]
+
+    def weigh(self, printed: int, *, layer: int) -> int:
+        """Return the contribution of a layer, given the sum of its pixels times their keys."""
+        return printed * (2 * layer + 1)
 
 
 def combine(parts: Iterable[int]) -> str:

@@ -30,20 +30,21 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Shape, pixel edge and outer corner of a 2-D raster, all as ``(y, x)``.
+    """Shape, pixel edge and outer corner of a raster, all as ``(y, x)``, of a volume as ``(z, y, x)``.
 
-    Pixel ``i`` covers ``origin + [i, i + 1) * size``, in micrometres (``unit == "um"``) or pixels (``"px"``).
+    Pixel ``i`` covers ``origin + [i, i + 1) * size``, in micrometres (``unit == "um"``), millimetres or pixels
+    (``"px"``).
     """
 
-    shape: tuple[int, int]
-    size: tuple[float, float]
-    origin: tuple[float, float]
+    shape: tuple[int, ...]
+    size: tuple[float, ...]
+    origin: tuple[float, ...]
     unit: str
 
     @property
     def ucum(self) -> str:
         """The unit as a UCUM code."""
-        return "um" if self.unit == "um" else "[pix]"
+        return "[pix]" if self.unit == "px" else self.unit
 
 
 def image_grid(image: xr.DataArray, regions: Any) -> Grid:
@@ -121,7 +122,9 @@ def image_to_labels(image: xr.DataArray, regions: Any, grid: Grid) -> np.ndarray
     mine, theirs = pixel_size_um(image), pixel_size_um(regions)
     if (mine is None) == (theirs is None) or placed is not None:
         own = Grid(shape, theirs or (1.0, 1.0), _origin(regions, theirs), "px" if theirs is None else "um")
-        matrix = np.linalg.inv(_to_space(own)) @ (np.eye(3) if placed is None else placed) @ _to_space(grid)
+        matrix = np.linalg.inv(_to_space(own)) @ _to_space(grid)
+        if placed is not None:
+            matrix = np.linalg.inv(_to_space(_in_pixels(own))) @ placed @ _to_space(_in_pixels(grid))
     else:  # only one knows its pixel size: alike only if nothing else differs
         known = Grid(shape, grid.size, _origin(regions, grid.size), grid.unit)
         matrix = np.linalg.inv(_to_space(known)) @ _to_space(grid)
@@ -157,7 +160,7 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
     if unit is None and mine:
         placed = shared_space(shapes.attrs.get("transform"), mine)
         if placed is not None:
-            return np.linalg.inv(_to_space(grid)) @ placed
+            return np.linalg.inv(_to_space(_in_pixels(grid))) @ placed
     unit = unit or image_notes(shapes).get("unit") or ("px" if grid.unit == "px" else None)
     if unit not in ("um", "px"):
         raise UnitError(
@@ -170,11 +173,18 @@ def shapes_to_image(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | No
     return np.linalg.inv(_to_space(grid)) @ np.diag([step[1], step[0], 1.0])
 
 
+def _in_pixels(grid: Grid) -> Grid:
+    """Return the grid in the own coordinates of a SpatialData element, which count pixels whatever their size."""
+    origin = (grid.origin[0] / grid.size[0], grid.origin[1] / grid.size[1])
+    return Grid(grid.shape, (1.0, 1.0), origin, "px")
+
+
 def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
     """Return the affine from ``x, y`` of pixels to the unit of the grid."""
     import numpy as np
 
-    (height, width), (y, x) = grid.size, grid.origin
+    height, width = grid.size
+    y, x = grid.origin
     return np.array([[width, 0, x], [0, height, y], [0, 0, 1]], np.float64)
 
 
@@ -223,11 +233,12 @@ def shared_ids(image: xr.DataArray, regions: Any) -> dict[str, str]:
     return {**ids, **others}
 
 
-def _origin(array: xr.DataArray, size: tuple[float, float] | None) -> tuple[float, float]:
+def _origin(array: xr.DataArray, size: tuple[float, ...] | None) -> tuple[float, float]:
     """Return the outer corner of the first pixel; coordinates are pixel centres."""
     import numpy as np
 
-    steps = size if size is not None and pixel_size_um(array) is not None else (1.0, 1.0)
+    in_um = size is not None and pixel_size_um(array) is not None and not array.attrs.get("transform")
+    steps = size if size is not None and in_um else (1.0, 1.0)
     scale = size or (1.0, 1.0)
     corner = []
     for axis, step, edge in zip(("y", "x"), steps, scale, strict=True):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from integrate.features.blocks import Block
+    from integrate.features.layer import Layer
 
 __all__ = ["STATISTICS", "Intensity", "count_valid"]
 
@@ -27,6 +28,9 @@ STATISTICS: Final[dict[str, str]] = {
     "min": "IBSI:1GSF",
     "max": "IBSI:84IY",
 }
+
+#: Regions that are finished together: what lies between sums and statistics then stays in the cache.
+_ROWS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +79,31 @@ class Intensity:
         """Return nothing: intensity needs pixels."""
         return {}
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return the sums, sums of squares and extremes of one channel."""
-        import numpy as np
-
-        from integrate.features import kernels
-
-        regions = len(block.ids)
-        if pixels.dtype.kind in "biu" and pixels.dtype.itemsize <= 2:
-            whole = pixels.view(np.uint8) if pixels.dtype.kind == "b" else pixels
-            sums, low, high = kernels.sum_integers(regions, whole, *block.runs)
-            return {"sum": sums[:, 0], "squares": sums[:, 1], "min": low, "max": high}
-        floats = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float64)
-        counts, sums, low, high = kernels.sum_floats(regions, floats, *block.runs)
-        return {"n_valid": counts, "sum": sums[:, :2], "squares": sums[:, 2:], "min": low, "max": high}
+        return layer.sums
 
     def columns(self, measured: Measured) -> list[Column]:
         """Return every statistic of the first channel, then of the next."""
-        statistics = _finish(measured)
+        import numpy as np
+
+        values = np.empty((len(measured.ids), len(measured.channels), len(self.statistics)))
+        for first in range(0, len(values), _ROWS):
+            rows = slice(first, first + _ROWS)
+            statistics = _finish(measured, rows)
+            for k, name in enumerate(self.statistics):
+                values[rows, :, k] = statistics[name]
         return [
             Column(
                 name=f"{channel}_{statistic}",
-                values=statistics[statistic][:, number],
+                values=values[:, number, k],
                 unit="1" if statistic == "n" else "",
                 definition=STATISTICS[statistic],
                 channel=channel,
                 statistic=statistic,
             )
             for number, channel in enumerate(measured.channels)
-            for statistic in self.statistics
+            for k, statistic in enumerate(self.statistics)
         ]
 
 
@@ -115,16 +115,16 @@ def count_valid(measured: Measured) -> np.ndarray[Any, Any]:
     return measured.values.get("n_valid", np.broadcast_to(pixels, (len(pixels), len(measured.channels))))
 
 
-def _finish(measured: Measured) -> dict[str, np.ndarray[Any, Any]]:
-    """Return every statistic as floats, regions by channels."""
+def _finish(measured: Measured, rows: slice) -> dict[str, np.ndarray[Any, Any]]:
+    """Return every statistic of some regions as floats, regions by channels."""
     import numpy as np
 
-    n = count_valid(measured)
-    total, squares = measured.values["sum"], measured.values["squares"]
+    n = count_valid(measured)[rows]
+    total, squares, lowest, highest = (measured.values[name][rows] for name in ("sum", "squares", "min", "max"))
     known = n > 0
     count = np.where(known, n, 1)
     deviations = _integer_deviations if total.dtype.kind == "i" else _float_deviations
-    low, high = measured.values["min"].astype(np.float64), measured.values["max"].astype(np.float64)
+    low, high = lowest.astype(np.float64), highest.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels have an infinite sum and no deviation
         variance = np.maximum(deviations(count, total, squares) / count, 0)
     statistics = {

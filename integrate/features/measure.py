@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from integrate.errors import ParameterError, closest
+from integrate.errors import DataError, ParameterError, closest, some
 from integrate.features.family import FeatureFamily
 from integrate.features.grid import check_image, check_labels, image_grid, image_to_labels, shapes_to_image, shared_ids
 from integrate.features.intensity import Intensity
@@ -16,11 +16,16 @@ from integrate.features.position import Position
 from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
 from integrate.features.shape import Shape
+from integrate.features.stored import find_stored
 from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
+from integrate.features.texture import Gradient, LocalPatterns, Spread, Texture
+from integrate.features.volume import VolumeShape
+from integrate.features.volume_grid import as_channels, check_volume_labels, is_volume, volume_grid
+from integrate.features.whole import WholeFamily
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import image_notes
-from integrate.model.provenance import hash_settings, record
+from integrate.model.provenance import hash_settings, record, settle_loads
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -31,10 +36,21 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_FAMILIES: Final[dict[str, type[Intensity] | type[Shape] | type[Quantiles]]] = {
+_FAMILIES: Final[dict[str, Callable[[], FeatureFamily]]] = {
     "intensity": Intensity,
     "quantiles": Quantiles,
     "shape": Shape,
+    "texture": Texture,
+    "patterns": LocalPatterns,
+    "gradient": Gradient,
+    "spread": Spread,
+}
+
+
+_OF_VOLUMES: Final[dict[str, Callable[[], FeatureFamily]]] = {
+    "intensity": Intensity,
+    "quantiles": Quantiles,
+    "shape": VolumeShape,
 }
 
 
@@ -55,6 +71,7 @@ def measure(
     ----------
     image
         Image, dims ``(c, y, x)``; bool, integers or floats. A Dask array is read chunk by chunk and never held whole.
+        Or a volume, dims ``(c, z, y, x)`` or ``(z, y, x)``, whose coordinates say voxel size and unit.
     regions
         Labels, dims ``(y, x)``: a DataArray, numpy or Dask array of any integer type. 0 is background, every other
         value the id of one region. They may have another pixel size, place or SpatialData transformation than the
@@ -63,8 +80,12 @@ def measure(
         Or shapes, which may overlap and have holes: a GeoDataFrame, a SpatialData shapes element, a shapely geometry or
         a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
         centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
+
+        Regions of a volume are labels ``(z, y, x)`` on its voxels.
     features
-        ``"intensity"``, ``"quantiles"`` and ``"shape"``, or settings: `Intensity`, `Quantiles`, `Shape`.
+        Of volumes ``"intensity"``, ``"quantiles"`` and ``"shape"`` (`VolumeShape`); texture is `measure_radiomics`'. Of
+        images ``"intensity"``, ``"quantiles"``, ``"shape"``, ``"texture"``, ``"patterns"``, ``"gradient"`` and
+        ``"spread"``, or settings: `Intensity`, `Quantiles`, `Shape`, `Texture`, `LocalPatterns`, `Gradient`, `Spread`.
     region
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
@@ -88,7 +109,7 @@ def measure(
       every id that image and regions carry.
     - ``var``: unit, definition, settings and inputs of every column; see `integrate.model.feature.Feature`. Intensity
       has the unit ``""``: an image does not say.
-    - ``obsm["spatial"]``: centroids ``x, y``, in micrometres where the pixel size is known, otherwise in pixels.
+    - ``obsm["spatial"]``: centroids ``x, y (, z)``, in micrometres where the pixel size is known, otherwise in pixels.
     - ``uns["integrate"]``: ids, unit, pixel size, settings and hashes.
 
     NaN is a missing value: a statistic of no valid pixels, the place of a region without pixels. Such a region, e.g. a
@@ -136,10 +157,15 @@ def measure(
         raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
     if threads is not None and client is not None:
         raise ParameterError("both threads and client are given; the cluster has threads of its own")
-    families = _families(features)
-    check_image(image)
-    grid, ids = image_grid(image, regions), shared_ids(image, regions)
-    source = _outlines(image, regions, grid, unit) if is_outlines(regions) else _raster(image, regions, grid)
+    families = _families(features, volume=is_volume(image))
+    ids = shared_ids(image, regions)
+    if is_volume(image):
+        image = as_channels(image)
+        grid = volume_grid(image)
+    else:
+        check_image(image)
+        grid = image_grid(image, regions)
+    source = _source(image, regions, grid, unit)
     name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "regions"
     measured, labels_print, pixels_print = stream_blocks(
         image, source, grid, [Position(), *families], threads=threads, client=client, progress=progress
@@ -152,8 +178,10 @@ def measure(
         "settings_hash": hash_settings(families),
         "input_hash": hash_settings(pixels),
     }
-    place = {"unit": grid.unit, **({"pixel_size_um": list(grid.size)} if grid.unit == "um" else {})}
-    file = {key: note for key, note in image_notes(image).items() if key == "sha256" and note}
+    place = {"unit": grid.unit, **({f"pixel_size_{grid.unit}": list(grid.size)} if grid.unit != "px" else {})}
+    settle_loads()  # the reader names the file by its hash only when a result needs it
+    noted = {**image_notes(image).get("origin", {}), **image_notes(image)}
+    file = {key: note for key, note in noted.items() if key == "sha256" and note}
     table = make_table(
         measured,
         families,
@@ -168,6 +196,16 @@ def measure(
     return table
 
 
+def _source(image: xr.DataArray, regions: Any, grid: Grid, unit: str | None) -> Outlines | LabelRaster | PlacedLabels:
+    if not is_volume(image):
+        return _outlines(image, regions, grid, unit) if is_outlines(regions) else _raster(image, regions, grid)
+    if is_outlines(regions):
+        raise DataError("found shapes as regions of a volume; expected labels (z, y, x), e.g. from label_structures")
+    check_volume_labels(regions, grid)
+    raster = regions.data if hasattr(regions, "coords") else regions
+    return LabelRaster(find_stored(raster) or raster)
+
+
 def _outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> Outlines:
     frame = as_frame(shapes)
     return make_outlines(frame, shapes_to_image(image, frame, grid, unit), grid.shape)
@@ -177,18 +215,23 @@ def _raster(image: xr.DataArray, labels: Any, grid: Grid) -> LabelRaster | Place
     check_labels(labels)
     to_labels = image_to_labels(image, labels, grid)
     raster = labels.data if hasattr(labels, "coords") else labels
+    raster = find_stored(raster) or raster
     return LabelRaster(raster) if to_labels is None else PlacedLabels(raster, to_labels)
 
 
-def _families(features: Sequence[str | FeatureFamily]) -> list[FeatureFamily]:
+def _families(features: Sequence[str | FeatureFamily], *, volume: bool) -> list[FeatureFamily]:
     """Return the families asked for, names replaced by their default settings."""
+    known: dict[str, Callable[[], FeatureFamily]] = _OF_VOLUMES if volume else _FAMILIES
     if isinstance(features, str):
         raise ParameterError(f"features is {features!r}; expected a list, e.g. [{features!r}]")
     families: list[FeatureFamily] = []
     for feature in features:
-        if isinstance(feature, str) and feature not in _FAMILIES:
-            raise ParameterError(f"no feature {feature!r}; {closest(feature, _FAMILIES)}")
-        families.append(_FAMILIES[feature]() if isinstance(feature, str) else feature)
+        if isinstance(feature, str) and feature not in known:
+            raise ParameterError(f"no feature {feature!r}{' of volumes' * volume}; {closest(feature, known)}")
+        families.append(known[feature]() if isinstance(feature, str) else feature)
+        if isinstance(families[-1], VolumeShape) != volume and isinstance(families[-1], (WholeFamily, VolumeShape)):
+            kind = "a volume" if volume else "an image without planes"
+            raise ParameterError(f"{type(families[-1]).__name__} is not measured in {kind}; expected {some(known)}")
     kinds = [type(family).__name__ for family in families]
     if len(set(kinds)) < len(kinds):
         raise ParameterError(f"features {kinds} repeat; give each once, with all of its settings")

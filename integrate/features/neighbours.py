@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["Nearest", "Radius", "Triangulation", "measure_contacts", "measure_neighbours"]
+__all__ = ["Nearest", "Radius", "Triangulation", "cell_regions", "cell_types", "measure_contacts", "measure_neighbours"]
 
 _DEFINITION = "integrate.features.neighbours"
 
@@ -187,11 +187,11 @@ def measure_neighbours(cells: ad.AnnData, *, by: str, graph: Graph, within: str 
     from scipy import sparse
     from scipy.spatial import cKDTree
 
-    types, code = _types(cells, by)
+    types, code = cell_types(cells, by)
     unit = _check_unit(cells, graph)
     neighbours = np.zeros((cells.n_obs, 1 + len(types)))
     distance = np.full((cells.n_obs, len(types)), np.nan)
-    for _, rows in _regions(cells, within):
+    for _, rows in cell_regions(cells, within):
         places, here = np.asarray(cells.obsm["spatial"])[rows, :2], code[rows]
         is_type = (here[:, None] == np.arange(len(types))).astype(np.float64)
         pairs = _edges(graph, places)
@@ -259,11 +259,11 @@ def measure_contacts(cells: ad.AnnData, *, by: str, graph: Graph, within: str = 
     import numpy as np
     import pandas as pd
 
-    types, code = _types(cells, by)
+    types, code = cell_types(cells, by)
     _check_unit(cells, graph)
     couples = [(a, b) for a in range(len(types)) for b in range(a, len(types))]
     values, rows_of, regions = [], [], []
-    for region, rows in _regions(cells, within):
+    for region, rows in cell_regions(cells, within):
         pairs = _edges(graph, np.asarray(cells.obsm["spatial"])[rows, :2])
         values.append(_contacts(pairs, code[rows], couples, len(types)))
         rows_of.append(rows)
@@ -315,7 +315,7 @@ def _contacts(
     return found
 
 
-def _types(cells: ad.AnnData, by: str) -> tuple[list[str], np.ndarray[Any, Any]]:
+def cell_types(cells: ad.AnnData, by: str) -> tuple[list[str], np.ndarray[Any, Any]]:
     """Return the names of the types, sorted, and the number of each cell's, -1 where it has none."""
     import numpy as np
     import pandas as pd
@@ -336,7 +336,7 @@ def _check_unit(cells: ad.AnnData, graph: Graph) -> str:
     return unit
 
 
-def _regions(cells: ad.AnnData, within: str) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+def cell_regions(cells: ad.AnnData, within: str) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     """Yield the name and the rows of every region, in order of appearance."""
     import numpy as np
     import pandas as pd

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import numpy as np
 
-__all__ = ["Outlines", "as_frame", "check_geometry", "check_names", "is_outlines", "make_outlines", "pack_rings"]
+__all__ = [
+    "Outlines",
+    "as_frame",
+    "check_geometry",
+    "check_names",
+    "is_outlines",
+    "make_outlines",
+    "move_points",
+    "pack_rings",
+]
 
 
 def is_outlines(regions: Any) -> bool:
@@ -48,7 +57,7 @@ class Outlines:
     A region is counted as a whole, for its place and shape, in the one block in which it starts.
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     names: np.ndarray[Any, Any]
     covered: np.ndarray[Any, Any]
     xy: np.ndarray[Any, Any]
@@ -87,6 +96,10 @@ class Outlines:
         everywhere = (0, self.shape[0], 0, self.shape[1])
         return Look(block, self._block(starts, everywhere, Window(*everywhere)), None, 0)
 
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
+        return self._block(ids, (window.y0, window.y1, window.x0, window.x1), window)
+
     def _block(self, chosen: np.ndarray[Any, Any], bounds: tuple[int, int, int, int], window: Window) -> Block:
         import numpy as np
 
@@ -97,12 +110,12 @@ class Outlines:
             runs = kernels.fill_circles(chosen, self.centres, self.radii, self.to_world, rows, bounds)
         else:
             runs = kernels.fill_polygons(chosen, self.xy, self.rings, self.parts, rows, bounds)
-        number, row, start, stop = np.ascontiguousarray(runs.T)
+        number, row, start, stop = (runs - (0, window.y0, window.x0, window.x0)).T.astype(np.int32, order="C")
         present, region = np.unique(number, return_inverse=True)
-        return Block(window, chosen[present], region, row - window.y0, start - window.x0, stop - window.x0, True)
+        return Block(window, chosen[present], region.astype(np.int32), row, start, stop, True)
 
 
-def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, int]) -> Outlines:
+def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Outlines:
     """Return the outlines of a table of shapes on an image.
 
     Parameters
@@ -129,7 +142,7 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     names = check_names(frame)
     geometry = np.asarray(frame.geometry.array, dtype=object)
     circles = check_geometry(frame, geometry, names)
-    xy = _moved(shapely.get_coordinates(geometry), to_pixels)
+    xy = move_points(shapely.get_coordinates(geometry), to_pixels)
     radii = np.asarray(frame["radius"], np.float64) if circles else np.empty(0)
     to_world = np.linalg.inv(to_pixels)[:2]
     rings, parts = pack_rings(geometry, circles=circles)
@@ -142,7 +155,7 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     partly = ~((low >= 0) & (high <= limit)).all(axis=1)
     covered = np.ones(len(geometry))
     cut = shapely.buffer(geometry[partly], radii[partly], quad_segs=32) if circles else geometry[partly]
-    covered[partly] = _covered(shapely.transform(cut, lambda p: _moved(p, to_pixels)), shape)
+    covered[partly] = _covered(shapely.transform(cut, lambda p: move_points(p, to_pixels)), shape)
     if len(covered) and not covered.any():
         raise AlignmentError(
             f"none of {len(covered)} outlines touches the image of {shape[0]} x {shape[1]} pixels (y, x); "
@@ -159,7 +172,7 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     )  # fmt: skip
 
 
-def _moved(points: np.ndarray[Any, Any], matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def move_points(points: np.ndarray[Any, Any], matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return points through an affine; not with @, whose rounding may differ between equal points."""
     import numpy as np
 
@@ -227,7 +240,7 @@ def pack_rings(geometry: np.ndarray[Any, Any], *, circles: bool) -> tuple[np.nda
     )
 
 
-def _covered(outline: np.ndarray[Any, Any], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+def _covered(outline: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return which part of each outline's area lies on the image, 0 to 1."""
     import numpy as np
     import shapely

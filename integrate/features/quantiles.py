@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from integrate.features.blocks import Block
+    from integrate.features.layer import Layer
 
 __all__ = ["Quantiles"]
 
@@ -67,12 +68,13 @@ class Quantiles:
         """Return nothing: quantiles need pixels."""
         return {}
 
-    def from_channel(self, block: Block, pixels: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def from_channel(self, layer: Layer) -> dict[str, np.ndarray[Any, Any]]:
         """Return the quantiles of regions that lie in this block alone, and the pixels of the others."""
         import numpy as np
 
         from integrate.features import kernels
 
+        block, pixels = layer.block, layer.pixels
         regions = len(block.ids)
         numbers = pixels.view(np.uint8) if pixels.dtype.kind == "b" else pixels
         values, begins = kernels.gather_pixels(regions, numbers, *block.runs)

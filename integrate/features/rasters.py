@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from integrate.features.blocks import Block, Look, Window, find_block, read_labels
 from integrate.features.fingerprint import combine
 from integrate.features.seams import find_edges
+from integrate.features.whole import only_regions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,25 @@ class LabelRaster:
 
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the regions in a window."""
+        if len(self.raster.shape) == 3:
+            return self._look_around(window, fingerprint)
         return _look(read_labels(self.raster, window), window, fingerprint)
+
+    def _look_around(self, window: Window, fingerprint: Any) -> Look:
+        import numpy as np
+
+        sides = [(max(a - 1, 0), min(b + 1, n)) for (a, b), n in zip(window.bounds, self.raster.shape, strict=True)]
+        wide = read_labels(self.raster, Window(*sides[1], *sides[2], *sides[0]))
+        missing = [(a == 0, b == n) for (a, b), n in zip(window.bounds, self.raster.shape, strict=True)]
+        wide = np.pad(wide, [(int(low), int(high)) for low, high in missing])
+        labels = np.ascontiguousarray(wide[1:-1, 1:-1, 1:-1])
+        flat = labels.reshape(-1, labels.shape[-1])
+        block = replace(find_block(flat, window), around=wide)
+        return Look(block, block, None, fingerprint.of(flat, block, layer=0))
+
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
+        return only_regions(find_block(read_labels(self.raster, window), window), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +82,7 @@ class PlacedLabels:
 
         from integrate.features.blocks import cut_grid, windows_between
 
-        windows = windows_between(*cut_grid(self.labels[None], self.labels))
+        windows = windows_between(cut_grid(self.labels[None], self.labels))
         found = [find_block(read_labels(self.labels, window), window).ids for window in windows]
         return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
@@ -74,6 +93,10 @@ class PlacedLabels:
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the regions in a window."""
         return _look(self._sample(window), window, fingerprint)
+
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
+        return only_regions(find_block(self._sample(window), window), ids)
 
     def _sample(self, window: Window) -> np.ndarray[Any, Any]:
         import numpy as np

@@ -57,7 +57,7 @@ class Seams:
                 self._columns[side, self._column_number[cut], y] = line
 
     def pairs(self) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        """Yield ids, and their numbers of neighbouring pairs across seams along ``x, y``, diagonal, antidiagonal.
+        """Yield ids, and what `kernels.count_pairs` counts of them, here across seams.
 
         An id may come several times; the numbers add up.
         """
@@ -78,6 +78,32 @@ class Seams:
         ]
         for direction, one, other in found:
             ids, counts = np.unique(one[(one == other) & (one != 0)], return_counts=True)
-            pairs = np.zeros((len(ids), 4), np.int64)
-            pairs[:, direction] = counts
-            yield ids, pairs
+            yield ids, _at(direction, counts)
+        apart = np.ones(max(left.shape[1] - 1, 0), bool)
+        apart[[y - 1 for y in self._row_number]] = False
+        ends = (slice(None, -1), slice(1, None))
+        yield _squares([side[:, rows][:, apart] for side in (left, right) for rows in ends])
+        yield _squares([side[:, columns] for side in (above, below) for columns in ends])
+
+
+def _at(place: int, counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    pairs = np.zeros((len(counts), 5), np.int64)
+    pairs[:, place] = counts
+    return pairs
+
+
+def _squares(corners: list[np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the ids in squares of four pixels, and 3 for each that one fills and 1 for each of which it has three."""
+    import numpy as np
+
+    found: dict[int, int] = {}
+    for number, one in enumerate(corners[:2]):  # who has three of four has one of the first two
+        others = [other == one for other in corners]
+        times = sum(other.astype(np.int64) for other in others)
+        first = (one != 0) & (times >= 3) & ~(others[0] if number else np.zeros_like(others[0]))
+        for worth, at in ((3, times == 4), (1, times == 3)):
+            for i, count in zip(*np.unique(one[first & at], return_counts=True), strict=True):
+                found[int(i)] = found.get(int(i), 0) + worth * int(count)
+    return np.array(list(found), np.int64), _at(4, np.array(list(found.values()), np.int64))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from integrate.features.blocks import Look, Window, blank_channels, cut_grid, read_channels, windows_between
+from integrate.features.blocks import Block, Look, Window, blank_channels, cut_grid, read_channels, windows_between
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
+from integrate.features.layer import make_layer
 from integrate.features.partials import Partials
 from integrate.features.quantiles import Quantiles
 from integrate.features.seams import Edges, Seams
+from integrate.features.stored import find_stored
+from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
 
 if TYPE_CHECKING:
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
     from integrate.features.grid import Grid
 
-__all__ = ["RegionSource", "stream_blocks"]
+__all__ = ["RegionSource", "Runner", "stream_blocks"]
+
+#: Yields the results of pieces of work in their order: in threads, or on a cluster.
+Runner = Callable[[Any, Sequence[Any]], Iterator[Any]]
 
 
 class RegionSource(Protocol):
@@ -36,6 +42,9 @@ class RegionSource(Protocol):
 
     def look(self, window: Window, fingerprint: Fingerprint) -> Look:
         """Return what lies in a window; a pure function of it."""
+
+    def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
+        """Return what lies of some regions in a window, region by region."""
 
     def every_id(self) -> np.ndarray[Any, Any] | None:
         """Return the ids of all regions, ascending, or None where each has at least one pixel."""
@@ -72,23 +81,28 @@ def stream_blocks(
 
     Blocks are independent of each other: `_measure_block` is a pure function of a window, so any executor may run it.
     """
-    rows, columns = cut_grid(image.data, regions.raster)
-    windows = windows_between(rows, columns)
+    cuts = cut_grid(image.data, regions.raster)
+    windows = windows_between(cuts)
     keys = Fingerprint(grid.shape)
     split = _split_ids(regions, windows, keys) if any(isinstance(family, Quantiles) for family in families) else None
-    work = partial(_measure_block, image.data, regions, tuple(families), keys, split)
+    pixels_of = find_stored(image.data) or image.data
+    work = partial(_measure_block, pixels_of, regions, tuple(families), keys, split)
     reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
     wholes, pixels = Partials(reducers), Partials(reducers)
-    seams = Seams(rows, columns)
+    seams = Seams(*cuts[-2:])
     prints = []
-    blocks = _run(work, windows, threads) if client is None else _run_on(client, work, windows)
+    run: Runner = partial(_run, threads) if client is None else partial(_run_on, client)
+    blocks = run(work, windows)
     for block in _shown(blocks, len(windows), progress=progress):
-        wholes.merge(block.ids, block.values)
-        pixels.merge(block.pixel_ids, block.pixel_values)
+        if block.pixel_ids is block.ids:  # of labels; outlines are known as a whole where they start
+            wholes.merge(block.ids, block.values | block.pixel_values)
+        else:
+            wholes.merge(block.ids, block.values)
+            pixels.merge(block.pixel_ids, block.pixel_values)
         if block.edges is not None:
             seams.keep(block.window, block.edges)
         prints.append((block.labels_print, block.pixels_print))
-    if "pairs" in reducers:
+    if "pairs" in reducers:  # volumes have no edges to join: their blocks look one voxel around themselves
         for ids, pairs in seams.pairs():
             wholes.merge(ids, {"pairs": pairs})
     found, values = wholes.by_id()
@@ -97,6 +111,10 @@ def stream_blocks(
     values = _rows_of(ids, found, values) | _rows_of(ids, *pixels.by_id())
     labels_print, pixels_print = (sum(part) for part in zip(*prints, strict=True))
     measured = Measured(grid, tuple(channel_names(image)), ids, values)
+    wholes_of = [family for family in families if isinstance(family, WholeFamily) and family.needs_whole]
+    if wholes_of:
+        whole = measure_whole(pixels_of, regions, wholes_of, measured, windows, run)
+        measured = replace(measured, values=values | whole)
     return measured, regions.name(labels_print), combine([pixels_print])
 
 
@@ -125,17 +143,17 @@ def _rows_of(
     return complete
 
 
-def _run(work: Any, windows: Sequence[Window], threads: int | None) -> Iterator[_Measurement]:
+def _run(threads: int | None, work: Any, windows: Sequence[Any]) -> Iterator[Any]:
     """Yield the blocks in the order of their windows."""
     workers = min(threads or os.cpu_count() or 1, len(windows))
-    if workers == 1:
+    if workers <= 1:
         yield from map(work, windows)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="measure") as executor:
         yield from executor.map(work, windows)
 
 
-def _run_on(client: distributed.Client, work: Any, windows: Sequence[Window]) -> Iterator[_Measurement]:
+def _run_on(client: distributed.Client, work: Any, windows: Sequence[Any]) -> Iterator[Any]:
     """Yield the blocks in the order of their windows, measured on a cluster; only a few wait to be merged."""
     from collections import deque
 
@@ -150,7 +168,7 @@ def _run_on(client: distributed.Client, work: Any, windows: Sequence[Window]) ->
         yield waiting.popleft().result()
 
 
-def _call(work: Any, window: Window) -> _Measurement:
+def _call(work: Any, window: Any) -> Any:
     return work(window)
 
 
@@ -181,7 +199,8 @@ def _measure_block(
     pixels_print = 0
     channels = read_channels(image, window) if block.ids.size else blank_channels(image)
     for number, pixels in enumerate(channels if readers else ()):
-        pixels_print += fingerprint.of(pixels, block, layer=number)
-        per_channel.append({k: v for family in readers for k, v in family.from_channel(block, pixels).items()})
+        layer = make_layer(block, pixels, fingerprint, number)
+        pixels_print += layer.print
+        per_channel.append({k: v for family in readers for k, v in family.from_channel(layer).items()})
     stacked = {name: np.stack([channel[name] for channel in per_channel], axis=1) for name in (per_channel or [{}])[0]}
     return _Measurement(window, whole.ids, values, block.ids, stacked, edges, labels_print, pixels_print)

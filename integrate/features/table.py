@@ -21,6 +21,9 @@ __all__ = ["make_table"]
 
 _REGION = "region"
 
+#: Rows of the matrix that are filled together.
+_ROWS = 2048
+
 
 def make_table(
     measured: Measured,
@@ -67,9 +70,8 @@ def make_table(
             unit, definition, channel, statistic = meaning
             features.append(Feature(name, unit, definition=definition, channel=channel, statistic=statistic, **origin))
             columns.append(values)
-    x = np.column_stack(columns) if columns else np.empty((len(measured.ids), 0))
     table = ad.AnnData(
-        X=x.astype(np.float64, copy=False),
+        X=_side_by_side(columns, len(measured.ids)),
         obs=_observations(
             measured,
             measured.ids if names is None else names,
@@ -85,6 +87,17 @@ def make_table(
     annotated = region if table.n_obs else []  # SpatialData refuses a region that no row names
     table.uns["spatialdata_attrs"] = {"region": annotated, "region_key": _REGION, "instance_key": INSTANCE_ID}
     return table
+
+
+def _side_by_side(columns: Sequence[np.ndarray[Any, Any]], rows: int) -> np.ndarray[Any, Any]:
+    """Return columns as one float64 matrix; some rows at a time, so that what is written stays in the cache."""
+    import numpy as np
+
+    x = np.empty((rows, len(columns)))
+    for first in range(0, rows, _ROWS):
+        for number, column in enumerate(columns):
+            x[first : first + _ROWS, number] = column[first : first + _ROWS]
+    return x
 
 
 def _observations(

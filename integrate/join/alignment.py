@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AlignmentReport", "AssayAlignment"]
 
+#: Sentences shown in a notebook; a link that leaves out thousands of rows has as many.
+MAX_DETAILS = 40
+
 
 @dataclass(frozen=True, repr=False)
 class AssayAlignment:
@@ -39,8 +42,10 @@ class AssayAlignment:
         Units with more than one row.
     most
         Rows of the unit that has most.
+    expected
+        Cardinality as declared, ``"1:1"`` or ``"m:1"`` (rows : units).
     cardinality
-        ``"1:1"`` or ``"m:1"`` (rows : units) as found; ``"1:m"`` where clinical rows describe several units each.
+        Cardinality as found; ``"1:m"`` where clinical rows describe several units each.
     reduction
         How several rows became one; ``""`` when there was one each.
     converted
@@ -65,6 +70,7 @@ class AssayAlignment:
     unmatched: tuple[Unmatched, ...] = ()
     repeated: tuple[str, ...] = ()
     most: int = 0
+    expected: str = "1:1"
     cardinality: str = "1:1"
     reduction: str = ""
     converted: Mapping[str, str] = field(default_factory=dict)
@@ -158,6 +164,7 @@ class AlignmentReport:
                     "rows_without_unit": part.unmatched_rows,
                     "units_repeated": len(part.repeated),
                     "most_rows": part.most,
+                    "expected": part.expected,
                     "cardinality": part.cardinality,
                     "reduction": part.reduction,
                     "converted_ids": len(part.converted),
@@ -199,6 +206,7 @@ class AlignmentReport:
         return "\n".join([head, *lines, *(f"    {assay}: {line}" for assay, line in self.details())])
 
     def _repr_html_(self) -> str:
+        from integrate.model.flow import flow
         from integrate.model.html import badge, card, rows
 
         header = ("source", "rows", f"{self.unit}s", "matched", "without rows", "left out", "rows : unit", "reduction")
@@ -216,12 +224,11 @@ class AlignmentReport:
             for part in self.parts
         ]
         details = self.details()
-        more = rows(("source", "in particular"), details) if details else ""
-        flow = ""
-        if self.exclusions:
-            steps = self.consort()
-            flow = rows(("step", "left", "excluded"), steps[["step", "n", "excluded"]].itertuples(index=False))
-        return card(f"Alignment · {self.study}", rows(header, body), flow, more, subtitle=f"{self.units} {self.unit}s")
+        hidden = f"… and {len(details) - MAX_DETAILS} more, see details()" if len(details) > MAX_DETAILS else ""
+        more = rows(("source", "in particular"), details[:MAX_DETAILS]) if details else ""
+        excluded = flow(self.consort(), label=f"{self.unit}s") if self.exclusions else ""
+        subtitle = f"{self.units} {self.unit}s"
+        return card(f"Alignment · {self.study}", rows(header, body), excluded, more, hidden, subtitle=subtitle)
 
 
 def _sentences(part: AssayAlignment, unit: str) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DatasetNotFoundError, ParameterError, closest, some
+from integrate.join.absence import MISSING_REASONS
 from integrate.join.alignment import AlignmentReport
 
 if TYPE_CHECKING:
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["MISSING_REASONS", "Cohort"]
-
-#: Why a unit has no row in an assay; the position is the code in `Cohort.to_xarray`. `failed QC` awaits QC.
-MISSING_REASONS: tuple[str, ...] = (
-    "",  # observed
-    "not acquired",  # the study lists nothing of this kind for it
-    "not measured",  # acquired, but the object that was linked has no row for it
-    "nothing found",  # measured, and there was not a single instance
-    "unmatched",  # it has rows, but their ids could not be read
-    "outside window",  # acquired, but not at the visit that was linked
-    "failed QC",
-    "superseded",  # acquired at the visit, but another one nearer to its day is used
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +154,7 @@ class Cohort:
         -------
         ``obs`` holds the clinical variables of every unit, in the cohort's order. The modality ``clinical`` has all
         units and no features: without it MuData would drop those who have no assay. ``obsm["missing_reason"]`` as in
-        `to_anndata`. Write it with `integrate.to_plain`.
+        `to_anndata`. Write it with `integrate.encode_columns`.
         """
         from integrate.join.containers import to_mudata
 
@@ -178,7 +167,7 @@ class Cohort:
         -------
         Dims: the unit's id, and one ``<assay>_feature`` per assay. NaN is missing; ``<assay>_n`` counts source rows;
         ``missing_reason`` has CF flags. Text and categories are codes whose attributes hold the categories;
-        `integrate.join.codec.decode_dataset` brings them back.
+        `integrate.model.codec.decode_dataset` brings them back.
         """
         from integrate.join.containers import to_xarray
 
@@ -258,10 +247,14 @@ class Cohort:
         return f"<Cohort {self.name!r}: {len(self.obs)} {self.unit}s, {self.obs.shape[1]} variables; {parts}>"
 
     def _repr_html_(self) -> str:
-        from integrate.model.html import badge, card, matrix, rows, table
+        from integrate.model.html import badge, card, rows, table
+        from integrate.model.matrix import matrix
+        from integrate.model.upset import upset
 
         observed = (self.missing_reason == "").astype(int)
         grid = matrix(observed, row_label=f"{self.unit}s", column_label="assays")
+        combined = upset(observed, row_label=f"{self.unit}s", column_label="assays")
+        excluded = self._flow() if self.report.exclusions else ""
         body = [
             (
                 name,
@@ -274,4 +267,13 @@ class Cohort:
         ]
         listed = rows(("assay", "features", f"{self.unit}s", "reduction", ""), body) if body else ""
         clinical = table(self.obs, max_rows=6)
-        return card(f"Cohort · {self.name}", listed, grid, clinical, subtitle=f"{len(self.obs)} {self.unit}s")
+        subtitle = f"{len(self.obs)} {self.unit}s"
+        return card(f"Cohort · {self.name}", listed, grid, combined, excluded, clinical, subtitle=subtitle)
+
+    def _flow(self) -> str:
+        """Return the picture of who was excluded, and what those who are left have."""
+        from integrate.model.flow import flow
+
+        have = [(name, adata.n_obs) for name, adata in self.assays.items()]
+        ends = [*have, ("all of them", len(self.complete()))] if len(have) > 1 else have
+        return flow(self.report.consort(), label=f"{self.unit}s", ends=ends)

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from integrate.join.codec import encode_column
 from integrate.keys import ATTRS, LEVELS
+from integrate.model.codec import encode_column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -138,14 +138,20 @@ def identify_rows(rows: Rows, registry: Registry, *, units: pd.Index[Any], unit:
     _check_study_contradictions(rows, registry.study)
     reasons = _reasons(rows, registry, units, unit)
     out = reasons.notna()
-    key = LEVELS[unit]
-    named = _named(rows, key)[out].astype(str).to_frame().assign(reason=reasons[out], rows=1)
-    listed = named.groupby(["id", "reason"], as_index=False).sum()
-    told = [Unmatched(*group) for group in zip(listed["id"], listed["rows"], listed["reason"], strict=True)]
-    dropped = rows.ids.loc[out, SUBJECT_ID].dropna() if SUBJECT_ID in rows.ids else ()
     kept = rows.take(_positions(~out)) if out.any() else replace(rows, origin=_positions(~out))
     kept = replace(kept, notes=(*kept.notes, *_strangers(kept, registry)))
-    return Identified(kept, tuple(told), frozenset(dropped), converted)
+    dropped = rows.ids.loc[out, SUBJECT_ID].dropna() if SUBJECT_ID in rows.ids else ()
+    return Identified(kept, _listed(rows, reasons, LEVELS[unit]), frozenset(dropped), converted)
+
+
+def _listed(rows: Rows, reasons: pd.Series[Any], key: str) -> tuple[Unmatched, ...]:
+    """Return the rows that have a reason to be left out, by id and reason."""
+    out = reasons.notna()
+    if not out.any():
+        return ()
+    named = _named(rows, key)[out].astype(str).to_frame().assign(reason=reasons[out], rows=1)
+    listed = named.groupby(["id", "reason"], as_index=False).sum()
+    return tuple(Unmatched(*group) for group in zip(listed["id"], listed["rows"], listed["reason"], strict=True))
 
 
 def _strangers(rows: Rows, registry: Registry) -> list[str]:
@@ -164,9 +170,13 @@ def _canonical(rows: Rows, registry: Registry) -> tuple[Rows, dict[str, str]]:
 
     ids, converted = pd.DataFrame(index=rows.ids.index), {}
     for column in rows.ids:
+        different = rows.ids[column].dropna().unique()
+        if all(type(value) is str for value in different) and registry.known[str(column)].issuperset(different):
+            ids[column] = rows.ids[column]
+            continue
         found: dict[object, str | None] = {}
         owners: dict[str, str] = {}
-        for value in rows.ids[column].dropna().unique():
+        for value in different:
             text = id_text(value)
             candidates = registry.candidates(str(column), text)
             own = next(iter(candidates)) if len(candidates) == 1 else text
@@ -254,8 +264,11 @@ def _reasons(rows: Rows, registry: Registry, units: pd.Index[Any], unit: str) ->
             )
         return reasons.fillna(f"no {key} can be found for it")
     owner = rows.ids[key]
+    known = owner.isin(units)
+    if known.all():
+        return reasons
     reasons[owner.isna()] = f"no {key} can be found for it"
-    stranger = owner.notna() & ~owner.isin(units)
+    stranger = owner.notna() & ~known
     reasons[stranger] = f"its {key} is not in the study"
     ambiguous = [o for o in owner[stranger].unique() if len(registry.candidates(key, str(o))) > 1]
     reasons[stranger & owner.isin(ambiguous)] = f"its {key} can be read as several of the study's"

@@ -162,10 +162,10 @@ class Fraction:
 
     def apply(self, rows: Rows, codes: Any, n_groups: int) -> tuple[Any, Any, pd.DataFrame]:
         """Return values and n per group, and the new feature."""
-        counted = self._counted(rows.column(self.of), rows.name)
+        counted = self.counted(rows.column(self.of), rows.name)
         return _shares(rows, codes, n_groups, counted.reshape(-1, 1), [self._name], self)
 
-    def _counted(self, column: pd.Series[Any], assay: str) -> Any:
+    def counted(self, column: pd.Series[Any], assay: str) -> Any:
         """Return 1.0 where the row counts, 0.0 where not, NaN where unknown."""
         import pandas as pd
 

@@ -9,6 +9,7 @@ from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID, VISIT
 from integrate.model.audit import Finding, listed, named
 from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
+from integrate.model.provenance import hash_file
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Study
 
 if TYPE_CHECKING:
@@ -63,7 +64,16 @@ def open_study(catalog: Any) -> Study:
         datasets={name: catalog[name] for name in catalog},
         declared=declared,
         findings=tuple(findings + variable_findings),
+        catalog=_origin(catalog),
     )
+
+
+def _origin(catalog: Any) -> dict[str, Any]:
+    """Return what opens a catalog again: its file, that file's hash, and what it was opened with."""
+    path = getattr(catalog, "path", None)
+    if path is None:
+        return {}
+    return {"path": str(path), "sha256": hash_file(path), "parameters": {**catalog.data_roots, **catalog.given}}
 
 
 class _Part:

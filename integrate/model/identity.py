@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import IdentityError, closest, some
 from integrate.keys import ID_COLUMNS
+from integrate.model.pattern import LONGEST_TEXT, SlowPatternError, compile_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,8 @@ class IdRule:
     Raises
     ------
     IdentityError
-        If the pattern is not a regular expression, a template refers to a group that is not there, or an id
-        column is unknown.
+        If the pattern is not a regular expression or some text could make it slow, a template refers to a group that
+        is not there, or an id column is unknown.
 
     Examples
     --------
@@ -53,9 +54,11 @@ class IdRule:
 
     def __post_init__(self) -> None:
         try:
-            compiled = re.compile(self.pattern)
+            compiled = compile_pattern(self.pattern)
         except re.error as error:
             raise IdentityError(f"rule {self.namespace!r}: {self.pattern!r} is not a pattern: {error}") from error
+        except SlowPatternError as error:
+            raise IdentityError(f"rule {self.namespace!r}: {error}") from error
         for column, template in self.ids.items():
             if column not in ID_COLUMNS:
                 raise IdentityError(f"rule {self.namespace!r}: no id named {column!r}; {closest(column, ID_COLUMNS)}")
@@ -70,9 +73,10 @@ class IdRule:
     def resolve(self, source_id: str) -> dict[str, str] | None:
         """Return our ids for one source id, or ``None`` when the pattern does not match all of it.
 
+        No id has more than `LONGEST_TEXT` characters: a longer one matches nothing.
         A template that refers to an optional part the source id does not have gives no id.
         """
-        match = self._compiled.fullmatch(source_id)
+        match = self._compiled.fullmatch(source_id) if len(source_id) <= LONGEST_TEXT else None
         if match is None:
             return None
         ids = {

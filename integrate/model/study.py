@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from integrate.errors import DatasetNotFoundError, ParameterError, closest, some
@@ -68,6 +70,10 @@ class Study:
         The ``study`` section of the catalog.
     findings
         What was noticed while the tables were built; part of the audit.
+    catalog
+        What opens the catalog again: ``path``, ``sha256``, ``parameters``; empty when it is no file.
+    folder
+        Where the study was read from; ``None`` when it was put together from a catalog.
 
     Returns
     -------
@@ -88,6 +94,8 @@ class Study:
     datasets: Mapping[str, Dataset]
     declared: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Any, ...] = ()
+    catalog: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
     @cached_property
     def specimens(self) -> pd.DataFrame:
@@ -100,11 +108,27 @@ class Study:
         return self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
 
     @cached_property
+    def regions(self) -> pd.DataFrame:
+        """One row per region, index ``region_id``: subject, specimen, acquisition, datasets that show it."""
+        return self._entities("region", (SUBJECT_ID, "specimen_id", "acquisition_id"))
+
+    @cached_property
     def visits(self) -> pd.DataFrame:
         """One row per planned visit: target ``day`` since the index event, and days ``before`` and ``after`` it."""
         from integrate.model.visits import visit_table
 
         return visit_table(self.declared.get("visits") or [])
+
+    @cached_property
+    def assays(self) -> pd.DataFrame:
+        """One row per dataset, index ``assay``: level, modality, observations and subjects in the sample map."""
+        import pandas as pd
+
+        counted = self.sample_map.groupby("assay")[SUBJECT_ID].agg(observations="size", subjects="nunique")
+        said = [(entry.level, entry.modality) for entry in self.datasets.values()]
+        index = pd.Index(list(self.datasets), name="assay", dtype=object)
+        table = pd.DataFrame(said, columns=["level", "modality"], index=index, dtype=object)
+        return table.join(counted.reindex(index, fill_value=0).astype("int64"))
 
     @cached_property
     def schedule(self) -> pd.DataFrame:
@@ -147,6 +171,55 @@ class Study:
         if name not in self.tables:
             raise DatasetNotFoundError(f"{name!r} is not a table; open it with study.load({name!r}, ...)")
         return self.tables[name].copy()
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Return what DuckDB answers about the study's tables.
+
+        Parameters
+        ----------
+        query
+            May name ``subjects``, ``specimens``, ``visits``, ``acquisitions``, ``regions``, ``assays``, ``sample_map``,
+            ``identifiers`` and, in double quotes, the table of a dataset. Of a study that was read from a folder only
+            the columns asked for are read.
+
+        Returns
+        -------
+        A table; whole numbers and true/false that may be missing have the nullable dtypes.
+
+        Examples
+        --------
+        >>> study = ig.datasets.toy_study()
+        >>> study.sql("SELECT subject_id, count(*) AS fields FROM acquisitions GROUP BY ALL ORDER BY ALL")
+          subject_id  fields
+        0        P01       1
+        1        P02       2
+        2        P03       1
+        """
+        from integrate.model.query import query_study
+
+        return query_study(self, query)
+
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the study as a folder of Parquet files and one JSON document; it appears whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Folder to make: ``study.json``, a file per entity table (``subjects.parquet`` …) and ``tables/``. Images and
+            matrices stay where they are; `integrate.read_study` opens them through the catalog.
+        overwrite
+            Replace a study that is there.
+
+        Raises
+        ------
+        FileExistsError
+            If something is there already, and is not to be replaced or is no study.
+        DataError
+            Listing every table that no file can hold.
+        """
+        from integrate.model.stored import write_study
+
+        write_study(self, path, overwrite=overwrite)
 
     def rows(self, name: str, **ids: str) -> pd.DataFrame:
         """Return the sample-map rows of one dataset, optionally only those of the given ids.
@@ -240,9 +313,14 @@ class Study:
     def _entities(self, level: str, parents: tuple[str, ...]) -> pd.DataFrame:
         key = LEVELS[level]
         known = self.sample_map.dropna(subset=[key])
-        grouped = known.groupby(key, sort=True)
-        table = grouped[list(parents)].first()
-        table["datasets"] = grouped["assay"].agg(lambda names: " ".join(dict.fromkeys(names)))
+        table = known.groupby(key, sort=True)[list(parents)].first()
+        shown = known[[key, "assay"]].drop_duplicates()
+        place = shown.groupby(key).cumcount()
+        names = shown["assay"].astype(object).set_axis(shown[key])
+        table["datasets"] = names[(place == 0).to_numpy()].reindex(table.index)
+        for nth in range(1, int(place.max()) + 1 if len(place) else 0):
+            more = names[(place == nth).to_numpy()]
+            table.loc[more.index, "datasets"] += " " + more
         return table
 
     def __repr__(self) -> str:
@@ -253,12 +331,18 @@ class Study:
         return f"<Study {self.name!r}: {counts}, {len(self.datasets)} datasets; {verdict}>"
 
     def _repr_html_(self) -> str:
-        from integrate.model.html import card, matrix
+        from integrate.model.coverage import coverage_grid
+        from integrate.model.html import card
+        from integrate.model.matrix import matrix
+        from integrate.model.upset import upset
 
-        picture = matrix(self.availability(), row_label="subjects", column_label="datasets")
+        available = self.availability()
+        grid = matrix(available, row_label="subjects", column_label="datasets")
+        combined = upset(available, row_label="subjects", column_label="datasets")
+        visits = coverage_grid(self.coverage(), len(self.subjects), label="subjects") if len(self.visits) else ""
         verdict = "audit ok" if self.audit.ok else f"audit: {len(self.audit.errors)} errors"
         subtitle = (
             f"{len(self.subjects)} subjects · {len(self.specimens)} specimens · "
             f"{len(self.acquisitions)} acquisitions · {verdict}"
         )
-        return card(f"Study · {self.name}", picture, subtitle=subtitle)
+        return card(f"Study · {self.name}", grid, combined, visits, subtitle=subtitle)

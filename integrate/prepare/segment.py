@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["NucleusWatershed", "expand_labels", "segment_nuclei"]
+__all__ = ["NucleusWatershed", "expand_labels", "make_rings", "segment_nuclei"]
 
 #: What `NucleusWatershed.for_image` takes: a nucleus in tissue where the scale is known, otherwise a number of pixels.
 _TYPICAL_DIAMETER_UM = 8.0
@@ -163,6 +163,48 @@ def expand_labels(nuclei: xr.DataArray, *, distance: float, unit: Unit = "px") -
     away, nearest = distance_transform_edt(labels == 0, sampling=per_pixel, return_indices=True)
     cells = np.where(away <= distance, labels[tuple(nearest)], 0)
     return _labels_like(nuclei, cells, "expand_labels", {"distance": distance, "unit": unit})
+
+
+def make_rings(cells: xr.DataArray, *, inner: float, outer: float, unit: Unit = "px") -> xr.DataArray:
+    """Return a ring around every cell, in which its local background can be measured.
+
+    Parameters
+    ----------
+    cells
+        Labels, dims ``(y, x)``; read into memory.
+    inner, outer
+        Where the ring begins and ends, from the edge of the cell.
+    unit
+        ``"px"``, or ``"um"`` for labels whose pixel size is known.
+
+    Returns
+    -------
+    DataArray like `cells`: ring and cell ``i`` are the same instance, so `measure` gives rows that match. A pixel
+    belongs to the nearest cell only, and to no ring where it lies within `inner` of any cell. A cell that others
+    surround may have no ring, and then no row.
+
+    Raises
+    ------
+    ParameterError
+        If `inner` is negative or not below `outer`.
+    UnitError
+        If the distances are in micrometres and the pixel size is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from integrate.model.image import make_labels
+    >>> cells = make_labels(np.array([[0, 0, 0, 7, 0, 0, 0]]), pixel_size_um=None)
+    >>> make_rings(cells, inner=1, outer=2).values.tolist()
+    [[0, 7, 0, 0, 0, 7, 0]]
+    """
+    import numpy as np
+
+    if not 0 <= inner < outer:
+        raise ParameterError(f"the ring is from {inner} to {outer}; expected 0 or more, and the outer edge beyond")
+    near = expand_labels(cells, distance=inner, unit=unit)
+    rings = np.where(near.values != 0, 0, expand_labels(cells, distance=outer, unit=unit).values)
+    return _labels_like(cells, rings, "make_rings", {"inner": inner, "outer": outer, "unit": unit})
 
 
 def _in_pixels(length: float, unit: Unit, image: xr.DataArray) -> tuple[float, float]:

@@ -5,30 +5,23 @@ from __future__ import annotations
 import inspect
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from intake.readers.readers import BaseReader
 
+from integrate.catalog.identity import Source, identify
 from integrate.catalog.storage import Cache, fetch, told_location
 from integrate.errors import CatalogError, DataError, ParameterError, SourceNotFoundError, closest, some, warn
 from integrate.keys import ATTRS
-from integrate.model.provenance import hash_file, record
+from integrate.model.provenance import record_load
 
 __all__ = ["Reader"]
 
-#: Sources up to this size are hashed on every load; larger ones are named by size and time, and the record says so.
-HASH_UP_TO_BYTES = 256_000_000
 #: Arguments every reader takes beside its own.
 COMMON: tuple[str, ...] = ("url", "mirrors", "storage_options", "ids", "verify")
-
-
-@lru_cache(maxsize=4096)
-def _hash_once(path: str, _changed: int, _size: int) -> str:
-    """Return the sha256 of a file; a slide of gigabytes is hashed again only when it changes."""
-    return hash_file(path)
 
 
 class Reader(BaseReader):  # type: ignore[misc]
@@ -49,7 +42,9 @@ class Reader(BaseReader):  # type: ignore[misc]
     ids
         Namespace to source id, e.g. ``{"dicom_patient": "0007"}``; noted on what is read.
     verify
-        ``{"hash": "sha256:…", "bytes": n}`` that the source must have.
+        ``{"hash": "sha256:…", "bytes": n}`` that the source must have. The size is compared when it is opened, and the
+        hash too if the source is small or has been hashed since it last changed; else the hash is compared as soon as
+        a result is made from what was opened, so that opening stays fast.
     metadata
         What the catalog says of the dataset; files are checked against it.
     options
@@ -125,7 +120,7 @@ class Reader(BaseReader):  # type: ignore[misc]
         """
         if options:
             return self(**options).read()
-        path, origin = self._fetched()
+        path, origin, hash_source = self._fetched()
         own = {name: value for name, value in self.kwargs.items() if name in self.option_names()}
         try:
             opened = self._open(path, **own)
@@ -134,7 +129,9 @@ class Reader(BaseReader):  # type: ignore[misc]
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
             raise
         self._check_pixel_size(opened)
-        record("load", **origin)
+        if "c" in getattr(opened, "coords", ()):
+            self._check_channels([str(name) for name in opened.coords["c"].values])
+        record_load(origin, path=path, hash_source=hash_source)
         return self._noted(opened, origin)
 
     def discover(self, **options: Any) -> Any:
@@ -142,7 +139,7 @@ class Reader(BaseReader):  # type: ignore[misc]
         return self.read(**options)
 
     def fetch(self) -> Path:
-        """Return the local path of the source, checked against the catalog and recorded as loaded, without opening it.
+        """Return the local path of the source, recorded as loaded, without opening it; it is checked as `read` does.
 
         Raises
         ------
@@ -151,9 +148,23 @@ class Reader(BaseReader):  # type: ignore[misc]
         DataError
             If the bytes are not what the catalog promises.
         """
-        path, origin = self._fetched()
-        record("load", **origin)
+        path, origin, hash_source = self._fetched()
+        record_load(origin, path=path, hash_source=hash_source)
         return path
+
+    def check_bytes(self) -> None:
+        """Read the source once and compare its bytes with what the catalog promises.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If nothing is at the location.
+        DataError
+            If the bytes are not what the catalog promises.
+        """
+        source = identify(self.local_path())
+        self._check_size(source)
+        self._check_hash(source, source.fresh_hash())
 
     def local_path(self) -> Path:
         """Return the local path of the source; a remote one is fetched and kept.
@@ -172,8 +183,10 @@ class Reader(BaseReader):  # type: ignore[misc]
         for location in locations:
             try:
                 path = self._local_copy(location)
-                if len(locations) > 1:
-                    self._verified(path)
+                if len(locations) > 1:  # which of them is right must be known now
+                    self._check_size(source := identify(path))
+                    if self._promised_hash is not None:
+                        self._check_hash(source, source.true_hash())
             except DataError as error:
                 failed.append(error)
                 continue
@@ -188,12 +201,11 @@ class Reader(BaseReader):  # type: ignore[misc]
     def _local_copy(self, location: str) -> Path:
         url = location.removeprefix("file://")
         if "://" in url:
-            promised = (self.kwargs.get("verify") or {}).get("hash")
             return fetch(
                 url,
                 is_folder=self.is_folder,
                 cache=self.cache,
-                expected=None if promised is None else str(promised).removeprefix("sha256:"),
+                expected=self._promised_hash,
                 storage_options=self.kwargs.get("storage_options"),
             )
         path = Path(url)
@@ -216,42 +228,59 @@ class Reader(BaseReader):  # type: ignore[misc]
     def __dir__(self) -> list[str]:
         return sorted(object.__dir__(self))
 
-    def _fetched(self) -> tuple[Path, dict[str, Any]]:
-        """Return where the source lies, and what to note of its origin."""
+    def _fetched(self) -> tuple[Path, dict[str, Any], Callable[[], str | None] | None]:
+        """Return where the source lies, what to note of its origin, and what hashes it unless that is done."""
         path = self.local_path()
-        fingerprint = self._verified(path)
-        return path, {
+        source = identify(path)
+        self._check_size(source)
+        digest = source.known_hash()
+        if digest is not None:
+            self._check_hash(source, digest)
+        origin = {
             "catalog": self.metadata.get("catalog", ""),
             "entry": self.metadata.get("entry", ""),
             "parameters": self.metadata.get("parameters", {}),
             "reader": type(self).__name__,
             "location": path.name,
             **({"served": told_location(self._served)} if "://" in self._served or "mirrors" in self.kwargs else {}),
-            **fingerprint,
+            "sha256": digest,
+            "bytes": source.bytes,
         }
+        return path, origin, partial(self._hashed, source) if digest is None else None
 
-    def _verified(self, path: Path) -> dict[str, Any]:
-        """Return what identifies the source's bytes, after checking it against ``verify``."""
-        files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-        size = sum(file.stat().st_size for file in files)
-        given = self.kwargs.get("verify") or {}
-        expected = {name: value for name, value in given.items() if value is not None}  # an asset table's empty cells
-        if "bytes" in expected and str(size) != str(expected["bytes"]):
-            raise DataError(f"{path.name} has {size} bytes, the catalog says {expected['bytes']}; one of them changed")
-        if size > HASH_UP_TO_BYTES and "hash" not in expected:
-            newest = max((file.stat().st_mtime_ns for file in files), default=0)
-            return {"sha256": None, "bytes": size, "changed": newest}
-        digest = hash_file(path) if path.is_dir() else _hash_once(str(path), path.stat().st_mtime_ns, size)
-        if "hash" in expected and digest != str(expected["hash"]).removeprefix("sha256:"):
-            raise DataError(f"sha256 of {path.name} is {digest[:12]}…, the catalog says {str(expected['hash'])[:19]}…")
-        return {"sha256": digest, "bytes": size}
+    def _hashed(self, source: Source) -> str | None:
+        """Return the sha256 of what was opened, compared with the catalog; ``None`` when it is no longer there."""
+        if not source.path.exists():
+            warn(f"{source.path.name} is gone since it was opened; the record cannot name its sha256")
+            return None
+        digest = source.true_hash()
+        self._check_hash(source, digest)
+        return digest
 
-    def _noted(self, opened: Any, origin: Mapping[str, Any]) -> Any:
+    @property
+    def _promised_hash(self) -> str | None:
+        promised = (self.kwargs.get("verify") or {}).get("hash")  # missing where an asset table's cell is empty
+        return None if promised is None else str(promised).removeprefix("sha256:")
+
+    def _check_size(self, source: Source) -> None:
+        promised = (self.kwargs.get("verify") or {}).get("bytes")
+        if promised is not None and str(source.bytes) != str(promised):
+            raise DataError(
+                f"{source.path.name} has {source.bytes} bytes, the catalog says {promised}; one of them changed"
+            )
+
+    def _check_hash(self, source: Source, digest: str) -> None:
+        promised = self._promised_hash
+        if promised is not None and digest != promised:
+            raise DataError(f"sha256 of {source.path.name} is {digest[:12]}…, the catalog says {promised[:12]}…")
+
+    def _noted(self, opened: Any, origin: dict[str, Any]) -> Any:
+        """Note ids and origin on the object; the origin is shared with the record, which fills in a late hash."""
         place = getattr(opened, "uns" if hasattr(opened, "uns") else "attrs", None)
         if place is not None:
             notes = dict(place.get(ATTRS) or {})
             ids = {**notes.get("ids", {}), **self.ids}
-            place[ATTRS] = {**notes, "ids": ids, "origin": dict(origin)}
+            place[ATTRS] = {**notes, "ids": ids, "origin": origin}
         return opened
 
     def _check_pixel_size(self, opened: Any) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, SourceNotFoundError, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import MISSING
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -19,7 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["CBioPortal", "CBioPortalStudy"]
 
 #: What cBioPortal writes for missing values, beside the usual.
-ABSENT = (*MISSING, "[Not Available]", "[Not Applicable]", "[Not Evaluated]", "[Unknown]", "[Discrepancy]", "[Pending]")
+ABSENT = (
+    *MISSING_TEXTS,
+    "[Not Available]",
+    "[Not Applicable]",
+    "[Not Evaluated]",
+    "[Unknown]",
+    "[Discrepancy]",
+    "[Pending]",
+)
 #: Kinds of profile that are a matrix of features × samples of numbers.
 MATRICES = ("MRNA_EXPRESSION", "COPY_NUMBER_ALTERATION", "METHYLATION", "PROTEIN_LEVEL", "GENESET_SCORE")
 NO_MATRIX = ("DISCRETE_LONG", "SEG")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, ParameterError, closest, some
 from integrate.readers.base import Reader
+from integrate.readers.deidentify import mask_uids
 from integrate.readers.dicom_files import Slice, read_headers
 from integrate.readers.dicom_frames import is_mosaic, split_slices
 from integrate.readers.dicom_pixels import check_decoder, lazy_slices
@@ -59,6 +60,9 @@ class DicomSeries(Reader):
         result then has an axis ``t``. Several mosaics are told apart by their AcquisitionNumber.
     suv
         ``"bw"`` returns PET as standardised uptake by body weight, in g/mL.
+    deidentify
+        Whether UIDs in the notes become keyed ones, the same as in copies by `deidentify_dicom` of one project (its key
+        is ``INTEGRATE_DEIDENTIFY_KEY``); a file whose pixels may show a name is then refused.
 
     Returns
     -------
@@ -98,6 +102,7 @@ class DicomSeries(Reader):
         keep_padding: bool = False,
         phase_by: str | None = None,
         suv: str | None = None,
+        deidentify: bool = False,
     ) -> xr.DataArray:
         import dask.array as da
 
@@ -131,6 +136,7 @@ class DicomSeries(Reader):
             "phases": {phase_by: [str(value) for value in phases]} if phase_by else None,
             "left_out": beside,
         }
+        notes = mask_uids(notes, header) if deidentify else notes
         pixels = da.stack(volumes) if phase_by else volumes[0]
         time_s = _times([ordered for ordered, _ in stacks]) if phase_by else None
         return make_volume(pixels, grid, name=str(header.Modality), notes=notes, time_s=time_s)

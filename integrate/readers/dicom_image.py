@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.deidentify import mask_uids
 from integrate.readers.dicom_files import Slice, read_header
 from integrate.readers.dicom_pixels import check_decoder, decode_frame
 
@@ -30,6 +31,9 @@ class DicomImage(Reader):
     ----------
     patient_namespace
         Key of ``ids`` that holds the PatientID; when the catalog gives it, the file must agree.
+    deidentify
+        Whether UIDs in the notes become keyed ones, the same as in copies by `deidentify_dicom` of one project (its key
+        is ``INTEGRATE_DEIDENTIFY_KEY``); a file whose pixels may show a name is then refused.
 
     Returns
     -------
@@ -51,7 +55,7 @@ class DicomImage(Reader):
 
     output_instance = "xarray:DataArray"
 
-    def _open(self, path: Path, *, patient_namespace: str = "dicom_patient") -> xr.DataArray:
+    def _open(self, path: Path, *, patient_namespace: str = "dicom_patient", deidentify: bool = False) -> xr.DataArray:
         import xarray as xr
 
         one = read_header(path)
@@ -85,6 +89,7 @@ class DicomImage(Reader):
         dims = ("t", "c", "y", "x")[-pixels.ndim :]
         if "t" in dims:
             coords["t"] = _frame_times(header, pixels.shape[0])
+        notes = mask_uids(notes, header) if deidentify else notes
         return xr.DataArray(pixels, dims=dims, coords=coords, name=notes["modality"], attrs={ATTRS: notes})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import AlignmentError, DataError, DatasetNotFoundError, closest
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.deidentify import mask_uids
 from integrate.readers.dicom_files import Slice, read_header
 from integrate.readers.dicom_frames import split_slices
 from integrate.readers.dicom_image import check_promised
@@ -36,6 +37,9 @@ class DicomSeg(Reader):
         Labels (names) of the segments to read; all by default. Needed where segments overlap.
     patient_namespace
         Key of ``ids`` that holds the PatientID; when the catalog gives it, the file must agree.
+    deidentify
+        Whether UIDs in the notes become keyed ones, the same as in copies by `deidentify_dicom` of one project (its key
+        is ``INTEGRATE_DEIDENTIFY_KEY``); a file whose pixels may show a name is then refused.
 
     Returns
     -------
@@ -58,7 +62,12 @@ class DicomSeg(Reader):
     output_instance = "xarray:DataArray"
 
     def _open(
-        self, path: Path, *, segments: Sequence[str] | None = None, patient_namespace: str = "dicom_patient"
+        self,
+        path: Path,
+        *,
+        segments: Sequence[str] | None = None,
+        patient_namespace: str = "dicom_patient",
+        deidentify: bool = False,
     ) -> xr.DataArray:
         one = read_header(path)
         header = one.header
@@ -84,6 +93,7 @@ class DicomSeg(Reader):
             "frame_of_reference_uid": str(header.get("FrameOfReferenceUID", "")),
             "study_uid": str(header.get("StudyInstanceUID", "")),
         }
+        notes = mask_uids(notes, header) if deidentify else notes
         return make_volume(pixels, grid, name="SEG", notes=notes)
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import MISSING
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -45,7 +44,7 @@ class Gct(Reader):
     output_instance = "anndata:AnnData"
 
     def _open(
-        self, path: Path, *, keys: Mapping[str, str] | None = None, missing: Sequence[str] = MISSING
+        self, path: Path, *, keys: Mapping[str, str] | None = None, missing: Sequence[str] = MISSING_TEXTS
     ) -> ad.AnnData:
         import anndata as ad
         import pandas as pd

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from integrate.errors import DataError, ParameterError, closest, some
-from integrate.keys import ATTRS
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import MISSING, as_numbers, read_text_table
+from integrate.readers.table import as_numbers, read_text_table
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -59,7 +59,7 @@ class Matrix(Reader):
         rows: str = "features",
         names: str | None = None,
         beside: Sequence[str] = (),
-        missing: Sequence[str] = MISSING,
+        missing: Sequence[str] = MISSING_TEXTS,
         separator: str | None = None,
     ) -> ad.AnnData:
         import anndata as ad

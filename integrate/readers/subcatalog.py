@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from integrate.catalog.safety import is_remote, without_caching
 from integrate.errors import CatalogError, closest
 from integrate.readers.base import Reader
 
@@ -42,9 +43,11 @@ class SubCatalog(Reader):
     def _open(
         self, path: Path, *, roots: Mapping[str, str] | None = None, parameters: Mapping[str, str] | None = None
     ) -> Catalog:
-        from integrate.catalog.open import open_catalog
+        from integrate.catalog.open import open_fetched
 
-        opened = open_catalog(path)
+        served = without_caching(self._served)
+        home = served.partition("?")[0].rpartition("/")[0] if is_remote(served) else str(path.parent)
+        opened = open_fetched(path, home=home)
         for name in roots or {}:
             if name not in opened.root_names:
                 raise CatalogError(f"{path.name} has no data root {name!r}; {closest(name, opened.root_names)}")

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from integrate.errors import DataError, closest, some
-from integrate.keys import ATTRS
+from integrate.errors import DataError, ParameterError, closest, some
+from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
+from integrate.readers.table_files import STATISTICS, WORKBOOKS, code_text, read_statistics, read_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,33 +21,37 @@ if TYPE_CHECKING:
 __all__ = ["Table"]
 
 SEPARATORS: dict[str, str] = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-#: Texts that mean "missing" unless the catalog says otherwise. The clinical words ("unknown") are not among them.
-MISSING: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
 class Table(Reader):
-    """Read a CSV, TSV or Parquet table, with ids as text and every declared column checked.
+    """Read a table (CSV, TSV, Parquet, Excel, SPSS, SAS, Stata), with ids as text and every declared column checked.
 
-    A text table may be the only file of a zip.
+    A text table may be the only file of a zip. Labels, descriptions and missing codes that an SPSS, SAS or Stata file
+    brings are its codebook; what the catalog says of a column goes before.
 
     Parameters
     ----------
     keys
         Column to the namespace of its ids.
     columns
-        The codebook: column to ``dtype``, ``levels``, ``ordered``, ``unit``, ``min``, ``max``, ``description``.
+        The codebook: column to ``dtype``, ``levels``, ``labels`` (code to text), ``ordered``, ``unit``, ``min``,
+        ``max``, ``missing`` (codes that mean "missing" in this column, e.g. ``[-9, 999]``), ``description``.
     missing
         Texts that mean "missing".
     separator
         One sign; by default that of the file's suffix.
     row_names
         Name for a first column without one, as R writes its row names.
+    sheet
+        Sheet of a workbook; needed when it has several.
 
     Returns
     -------
-    DataFrame. Columns named by ``keys`` are text (leading zeros kept). A column with ``levels`` is categorical in that
-    order, one with ``dtype`` has it; any other is number where every value is one and none has a spare leading zero,
-    and text otherwise. Missing is NaN/NA. ``attrs["integrate"]`` holds the codebook and the keys.
+    DataFrame. Columns named by ``keys`` are text (leading zeros kept). A column with ``levels`` or ``labels`` is
+    categorical in that order, one with ``dtype`` has it; any other is number where every value is one and none has a
+    spare leading zero, and text otherwise. Days of workbooks and statistics files are text (``2020-01-31``). Missing
+    is NaN/NA.
+    ``attrs["integrate"]`` holds the codebook, the keys and ``missing_codes`` (how many values were codes, by column).
 
     Raises
     ------
@@ -63,12 +68,17 @@ class Table(Reader):
         *,
         keys: Mapping[str, str] | None = None,
         columns: Mapping[str, Mapping[str, Any]] | None = None,
-        missing: Sequence[str] = MISSING,
+        missing: Sequence[str] = MISSING_TEXTS,
         separator: str | None = None,
         row_names: str | None = None,
+        sheet: str | None = None,
     ) -> pd.DataFrame:
-        raw = read_text_table(path, separator, missing, row_names=row_names)
-        codebook = {str(name): dict(spec or {}) for name, spec in (columns or {}).items()}
+        raw, told, coded = _stored(path, keys or {}, missing, separator, row_names, sheet)
+        codebook = _merged(told, columns or {})
+        for name, spec in codebook.items():
+            if spec.get("missing") and name in raw:
+                raw[name], found = _without_codes(raw[name], spec["missing"])
+                coded |= {name: coded.get(name, 0) + found} if found else {}
         problems = [
             f"column {name!r} is declared but not in the table; {closest(name, raw.columns)}"
             for name in [*(keys or {}), *codebook]
@@ -87,8 +97,37 @@ class Table(Reader):
         import pandas as pd
 
         table = pd.DataFrame(converted, index=raw.index)
-        table.attrs[ATTRS] = {"columns": codebook, "keys": dict(keys or {})}
+        table.attrs[ATTRS] = {"columns": codebook, "keys": dict(keys or {}), "missing_codes": coded}
         return table
+
+
+def _stored(
+    path: Path,
+    keys: Mapping[str, str],
+    missing: Sequence[str],
+    separator: str | None,
+    row_names: str | None,
+    sheet: str | None,
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], dict[str, int]]:
+    """Return the table, and the codebook and counts of missing codes that its file brings."""
+    suffix = path.suffix.lower()
+    if suffix in WORKBOOKS:
+        return read_workbook(path, sheet, missing), {}, {}
+    if sheet is not None:
+        raise ParameterError(f"{path.name} is no workbook and has no sheets; leave sheet={sheet!r} out")
+    if suffix in STATISTICS:
+        return read_statistics(path, list(keys), missing)
+    return read_text_table(path, separator, missing, row_names=row_names), {}, {}
+
+
+def _merged(told: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the codebook of the file under that of the catalog; levels of the catalog take the place of labels."""
+    merged = {name: dict(spec) for name, spec in told.items()}
+    for name, spec in columns.items():
+        own = dict(spec or {})
+        kept = {k: v for k, v in merged.get(str(name), {}).items() if k != "labels" or "levels" not in own}
+        merged[str(name)] = {**kept, **own}
+    return merged
 
 
 def read_text_table(
@@ -178,11 +217,13 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
     import pandas as pd
 
     name = column.name
+    if "labels" in spec:
+        return _labelled(column, spec)
     if "levels" in spec:
-        levels = [str(level) for level in spec["levels"]]
-        outside = sorted(set(column.dropna().astype(str)) - set(levels))
+        levels, codes = [code_text(level) for level in spec["levels"]], _codes(column)
+        outside = sorted(set(codes.dropna()) - set(levels))
         faults = [f"column {name!r} has values outside its levels {levels}: {some(outside)}"] if outside else []
-        return pd.Categorical(column, categories=levels, ordered=bool(spec.get("ordered"))), faults
+        return pd.Categorical(codes, categories=levels, ordered=bool(spec.get("ordered"))), faults
     dtype = str(spec.get("dtype", ""))
     if dtype in ("str", "string"):
         return as_text(column)
@@ -209,6 +250,31 @@ def _convert(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list
         else:
             numbers = numbers.astype("Int64")
     return numbers, faults
+
+
+def _labelled(column: pd.Series[Any], spec: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Return a column of codes as the texts they stand for."""
+    import pandas as pd
+
+    labels = {str(code): str(text) for code, text in spec["labels"].items()}
+    codes = _codes(column)
+    outside = sorted(set(codes.dropna()) - set(labels))
+    faults = [f"column {column.name!r} has codes without a label: {some(outside)}; known {labels}"] if outside else []
+    levels = list(dict.fromkeys(labels.values()))
+    return pd.Categorical(codes.map(labels), categories=levels, ordered=bool(spec.get("ordered"))), faults
+
+
+def _codes(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the values as the texts of codes."""
+    return (
+        column.astype(object).where(column.notna(), None).map(lambda value: None if value is None else code_text(value))
+    )
+
+
+def _without_codes(column: pd.Series[Any], codes: Sequence[Any]) -> tuple[pd.Series[Any], int]:
+    """Return a column whose missing codes are missing, and how many there were."""
+    coded = _codes(column).isin([str(code) for code in codes])
+    return column.mask(coded), int(coded.sum())
 
 
 def as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:

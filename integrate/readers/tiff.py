@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import numpy as np
 
-__all__ = ["check_pixel_size", "lazy_level", "lazy_page", "open_tiff", "series_of"]
+__all__ = ["check_pixel_size", "lazy_first_page", "lazy_level", "lazy_page", "open_tiff", "series_of"]
 
 #: What tifffile and its decoders raise on damaged bytes (`tifffile.TiffFileError` and decoder errors are among these).
 DAMAGE = (
@@ -92,6 +92,31 @@ def lazy_page(path: Path) -> da.Array:
             shapes = " and ".join(str(one.shape) for one in tiff.series)
             raise DataError(f"{path.name} holds {shapes}; expected one 2-D channel")
         return _lazy(stage, path, stage.shape)
+
+
+def lazy_first_page(path: Path) -> da.Array:
+    """Return the first page of a TIFF as a lazy 2-D array, whatever else the file or its companions hold.
+
+    One file of a set that its OME-XML calls a single image is read for itself.
+
+    Raises
+    ------
+    DataError
+        If the file is not a TIFF, is truncated, or its first page is not one grey plane.
+    """
+    import tifffile
+
+    with open_tiff(path):
+        pass  # said better there when it is no TIFF
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        stage = series_of(tiff, path)
+        page = stage.keyframe
+        if page.samplesperpixel != 1 or len(page.shape) != 2:
+            raise DataError(f"{path.name} begins with {page.axes} {page.shape}; expected one grey plane")
+        rows, columns = _tile_shape(page)
+        first = tifffile.TiffPageSeries([page], shape=page.shape, dtype=page.dtype, axes="YX")
+        steps = (rows * math.ceil(CHUNK / rows), columns * math.ceil(CHUNK / columns))
+        return _lazy(first, path, tuple(min(n, step) for n, step in zip(page.shape, steps, strict=True)))
 
 
 def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
@@ -247,7 +272,10 @@ def _tile_shape(page: Any) -> tuple[int, int]:
 
 def _check_complete(stage: Any, path: Path) -> None:
     """Refuse a file whose header promises pixels beyond its end; a decoder would give zeros or fail much later."""
-    absent = sum(page is None for page in stage.pages)
+    try:
+        absent = sum(page is None for page in stage.pages)
+    except DAMAGE as error:
+        raise DataError(f"the pages of {path.name} cannot all be found ({error}); the file is truncated") from error
     if absent:
         raise DataError(f"{path.name} refers to {absent} planes in other files that are not there; copy them beside it")
     elsewhere = {page.parent.filehandle.name for page in stage.pages} - {path.name}

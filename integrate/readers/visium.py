@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import spatialdata as sd
 
-__all__ = ["Visium", "lazy_picture", "read_h5", "read_mtx"]
+__all__ = ["Visium", "lazy_picture", "place_picture", "read_counts", "read_h5", "read_mtx"]
 
 MATRIX = "filtered_feature_bc_matrix"
 #: Spot table of Space Ranger 2 and later (with a header), and of Space Ranger 1 (without).
@@ -67,7 +67,7 @@ class Visium(Reader):
         import spatialdata as sd
 
         scales = _read_scales(path)
-        counts, software = _read_counts(path)
+        counts, software = read_counts(path)
         positions = _read_positions(path).reindex(counts.obs_names)
         unplaced = positions.index[positions.isna().any(axis=1)]
         if len(unplaced):
@@ -79,7 +79,7 @@ class Visium(Reader):
         for size in ("hires", "lowres"):
             picture = path / "spatial" / f"tissue_{size}_image.png"
             if picture.exists():
-                elements[f"{name}_{size}_image"] = _image(picture, scales.get(f"tissue_{size}_scalef"), name)
+                elements[f"{name}_{size}_image"] = place_picture(picture, scales.get(f"tissue_{size}_scalef"), name)
         renamed = int((counts.var_names != counts.var["symbol"]).sum())
         notes = {
             "unit": "px",
@@ -129,7 +129,7 @@ def _read_positions(outs: Path) -> pd.DataFrame:
     return places
 
 
-def _read_counts(outs: Path) -> tuple[ad.AnnData, str]:
+def read_counts(outs: Path) -> tuple[ad.AnnData, str]:
     """Return the filtered matrix, spots × features, and the software that wrote it."""
     import anndata as ad
     import pandas as pd
@@ -226,7 +226,7 @@ def _table(counts: ad.AnnData, positions: pd.DataFrame, region: str) -> ad.AnnDa
     return TableModel.parse(counts, region=region, region_key="region", instance_key=INSTANCE_ID)
 
 
-def _image(picture: Path, scale: float | None, name: str) -> Any:
+def place_picture(picture: Path, scale: float | None, name: str) -> Any:
     """Return a reduced picture as a lazy image, placed in full-resolution pixels by its scale factor."""
     from spatialdata.models import Image2DModel
     from spatialdata.transformations import Scale

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import shutil
+import site
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from integrate.model.provenance import RECORD_VARIABLE
+from integrate.report.kernel import PLACE_VARIABLE
 from integrate.report.page import Failure, cell_headings
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = ["Execution", "execute_notebook"]
 _TRANSPORT: Final = "ipc" if os.name == "posix" else "tcp"
 #: A socket's path ends at 104 bytes on macOS and 108 on Linux, of which ZeroMQ and the file's name take some.
 MAX_SOCKET_FOLDER: Final = 80
+_KERNEL_SETTINGS: Final = 'c.InteractiveShellApp.extensions = ["integrate.report.kernel"]\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,15 @@ class Execution:
         How long it took, start of the kernel included.
     cells
         ``heading`` and ``seconds`` of each code cell that ran, in order.
+    peak_memory_mb
+        The most memory the kernel held at the end of a cell, its children included; 0 where no cell ended.
     """
 
     failure: Failure | None
     error: Exception | None
     seconds: float
     cells: tuple[dict[str, Any], ...]
+    peak_memory_mb: int
 
 
 def execute_notebook(
@@ -85,6 +91,7 @@ def execute_notebook(
             on_cell_start=watch.start,
             on_cell_executed=watch.end,
         )
+        watch.manager = manager
         client.owns_km = True  # a manager that is handed in is otherwise left with its kernel running
         try:
             client.execute(cwd=str(folder), env=_environment(place, record), stdout=stream, stderr=stream)
@@ -92,7 +99,8 @@ def execute_notebook(
             error = caught
         watch.close(done=error is None)
     failure = None if error is None else watch.failure(_reason(error, timeout, log))
-    return Execution(failure, error, time.perf_counter() - watch.begun, tuple(watch.cells))
+    seconds = time.perf_counter() - watch.begun
+    return Execution(failure, error, seconds, tuple(watch.cells), watch.peak_memory_mb)
 
 
 class _Watch:
@@ -104,6 +112,8 @@ class _Watch:
         self.bar = bar
         self.begun = time.perf_counter()
         self.cells: list[dict[str, Any]] = []
+        self.manager: Any = None
+        self.peak_memory_mb = 0
 
     def start(self, *, cell: NotebookNode, cell_index: int) -> None:
         self._index, self._cell_begun = cell_index, time.perf_counter()
@@ -112,7 +122,9 @@ class _Watch:
 
     def end(self, *, cell: NotebookNode, cell_index: int, execute_reply: object) -> None:
         seconds = round(time.perf_counter() - self._cell_begun, 3)
-        self.cells.append({"heading": self._headings[cell_index], "seconds": seconds})
+        memory = _memory_mb(self.manager.provisioner.pid)
+        self.peak_memory_mb = max(self.peak_memory_mb, memory)
+        self.cells.append({"heading": self._headings[cell_index], "seconds": seconds, "memory_mb": memory})
 
     def close(self, *, done: bool) -> None:
         self.bar.set_description("report" if done else "stopped")
@@ -124,6 +136,17 @@ class _Watch:
         number = sum(c.cell_type == "code" for c in self._notebook.cells[: self._index + 1])
         under = f" under “{heading}”" if heading else ""
         return Failure(self._index, f"code cell {number}{under}, which begins `{first}`", reason)
+
+
+def _memory_mb(pid: int | None) -> int:
+    """Return what a process and its children hold; 0 when it has just died."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        process = psutil.Process(pid)
+        return round(sum(one.memory_info().rss for one in (process, *process.children(recursive=True))) / 1e6)
+    except psutil.Error:
+        return 0
 
 
 @contextlib.contextmanager
@@ -155,20 +178,32 @@ def _kernel_manager(place: Path) -> Iterator[Any]:
 def _environment(place: Path, record: Path) -> dict[str, str]:
     """Return the kernel's environment: as ours, without what would make two runs differ."""
     settings = place / "settings"
-    settings.mkdir()
+    profile = settings / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text(_KERNEL_SETTINGS, encoding="utf-8")
     (settings / "matplotlibrc").write_text("svg.hashsalt: integrate\n", encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSTARTUP"}
     return {
         **inherited,
+        **_same_package(),
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": "0",  # matplotlib writes it into SVG and PDF instead of now
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MATPLOTLIBRC": str(settings / "matplotlibrc"),
-        "IPYTHONDIR": str(settings / "ipython"),  # no start-up files of this user
+        "IPYTHONDIR": str(settings / "ipython"),  # ours, and no start-up files of this user
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "TQDM_DISABLE": "1",  # a speed has no place on a page
         RECORD_VARIABLE: str(record),
+        PLACE_VARIABLE: str(place),
     }
+
+
+def _same_package() -> dict[str, str]:
+    """Return the path that lets the kernel import this very package, also from a checkout that is not installed."""
+    home = str(Path(__file__).resolve().parents[2])
+    if home in map(os.path.realpath, site.getsitepackages()):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))}
 
 
 def _reason(error: Exception, timeout: float, log: Path) -> str:

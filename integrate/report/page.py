@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from integrate.model.html import Html, badge, card, escape, rows
+from integrate.report.cells import cells_html, lighten
+from integrate.report.manifest import STACK
+from integrate.report.style import STYLE
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["Failure", "cell_headings", "notebook_title", "notebook_warnings", "render_page"]
+__all__ = ["Failure", "cell_headings", "notebook_title", "notebook_warnings", "page_frame", "render_page"]
 
 MAX_LOADS: Final = 200
+_TOLD_VERSIONS: Final = {"python", "platform", "integrate source", *STACK}
 
 #: The browser itself refuses scripts and anything from outside, whatever an output contains.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; form-action 'none'"
@@ -24,102 +28,9 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _SCRIPT = re.compile(r"<script\b.*?(?:</script\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _WARNING = re.compile(r"^.*?\b(\w*Warning: .+)$", re.MULTILINE)
-_ANCHOR = re.compile(r'<a class="anchor-link"[^>]*></a>')  # a heading keeps its id without a link that says nothing
 _SECTION = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 _IMAGES: Final = ("image/png", "image/jpeg", "image/svg+xml")
 _NOTES: Final = "integrate_page"
-
-_TEMPLATE: Final = """
-{%- extends 'display_priority.j2' -%}
-{%- block codecell -%}
-{%- set notes = cell.metadata.get('integrate_page', {}) -%}
-<section class="cell {{ notes.get('state', '') }}">
-{%- if cell.source.strip() and not notes.get('hidden') %}
-<details class="code"{% if notes.get('state') == 'failed' %} open{% endif %}><summary>Code</summary>
-{{ cell.source | highlight_code(metadata=cell.metadata) }}</details>
-{%- endif %}
-{%- if cell.outputs %}{{ super() }}{% endif %}
-</section>
-{% endblock codecell %}
-{%- block input_group -%}{%- endblock input_group -%}
-{%- block output -%}<div class="out">{{ super() }}</div>
-{% endblock output %}
-{%- block markdowncell scoped -%}
-<section class="prose">{{ cell.source | markdown2html }}</section>
-{% endblock markdowncell %}
-{%- block rawcell -%}{%- endblock rawcell -%}
-{%- block unknowncell -%}{%- endblock unknowncell -%}
-{%- block execute_result -%}
-{%- block data_priority scoped -%}{{ super() }}{%- endblock -%}
-{%- endblock execute_result -%}
-{%- block stream_stdout -%}<pre>{{ output.text | ansi2html }}</pre>{%- endblock stream_stdout -%}
-{%- block stream_stderr -%}
-<details class="stderr"><summary>Messages on stderr</summary><pre>{{ output.text | ansi2html }}</pre></details>
-{%- endblock stream_stderr -%}
-{%- block error -%}<pre class="error">{{ super() }}</pre>{%- endblock error -%}
-{%- block traceback_line -%}{{ line | ansi2html }}
-{% endblock traceback_line %}
-{%- block data_svg scoped -%}
-{{ figure('image/svg+xml', output.data['image/svg+xml'] | text_base64, output) }}
-{%- endblock -%}
-{%- block data_png scoped -%}{{ figure('image/png', output.data['image/png'], output) }}{%- endblock -%}
-{%- block data_jpg scoped -%}{{ figure('image/jpeg', output.data['image/jpeg'], output) }}{%- endblock -%}
-{%- macro figure(kind, data, output) -%}
-{%- set notes = output.metadata.get(kind, {}) -%}
-<figure><img src="data:{{ kind }};base64,{{ data | replace('\\n', '') | escape_html }}"
-{#- #} alt="{{ notes.get('alt', '') | escape_html }}"
-{%- if notes.get('width') %} width="{{ notes['width'] | int }}"{% endif %}></figure>
-{%- endmacro -%}
-{%- block data_html scoped -%}{{ output.data['text/html'] }}{%- endblock -%}
-{%- block data_markdown scoped -%}{{ output.data['text/markdown'] | markdown2html }}{%- endblock -%}
-{%- block data_text scoped -%}<pre>{{ output.data['text/plain'] | ansi2html }}</pre>{%- endblock -%}
-{%- block data_latex scoped -%}<pre>{{ output.data['text/latex'] | escape_html }}</pre>{%- endblock -%}
-"""
-
-_STYLE: Final = """
-:root{color-scheme:light dark;--fg:#1f2328;--mu:#59636e;--bd:#d5dae0;--bg:#fff;--b2:#f3f5f8;--link:#0064a8;
---kw:#a0157a;--str:#0b6b3a;--num:#7a4b00;--com:#68727d;--fn:#0057a8;--bad:#b3261e;--badbg:#fdecea}
-@media screen and (prefers-color-scheme:dark){:root{--fg:#dfe4ea;--mu:#9aa5b1;--bd:#3b424b;--bg:#16191d;--b2:#23282f;
---link:#7cc0f2;--kw:#f09ad6;--str:#86d6a5;--num:#e8b84a;--com:#919ba6;--fn:#8fc7f5;--bad:#ff8a7a;--badbg:#3a1f1d}}
-:root{--jp-content-font-color0:var(--fg);--jp-content-font-color1:var(--fg);--jp-content-font-color2:var(--mu);
---jp-content-font-color3:var(--mu);--jp-ui-font-color0:var(--fg);--jp-ui-font-color1:var(--fg);
---jp-ui-font-color2:var(--mu);--jp-ui-font-color3:var(--mu);--jp-border-color0:var(--bd);--jp-border-color1:var(--bd);
---jp-border-color2:var(--bd);--jp-border-color3:var(--bd);--jp-layout-color0:var(--bg);--jp-layout-color1:var(--bg);
---jp-layout-color2:var(--b2);--jp-layout-color3:var(--b2);--jp-rendermime-table-row-background:var(--b2);
---xr-background-color:var(--bg);--xr-background-color-row-odd:var(--b2);--xr-background-color-row-even:var(--bg)}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:2rem 1.5rem 3rem;max-width:66rem;background:var(--bg);color:var(--fg);
-font:16px/1.6 system-ui,-apple-system,"Segoe UI",sans-serif}
-header,nav{border-bottom:1px solid var(--bd);padding-bottom:1rem;margin-bottom:1.5rem}
-h1{font-size:1.9rem;line-height:1.25;margin:0 0 .4rem}h2{font-size:1.4rem;margin:2.2rem 0 .6rem}
-h3{font-size:1.12rem;margin:1.6rem 0 .4rem}h1,h2,h3{text-wrap:balance}
-a{color:var(--link)}.mu{color:var(--mu)}nav ul{columns:2;margin:0;padding-left:1.2rem}
-.prose{max-width:46rem}.prose img{max-width:100%}
-.prose p code,.prose li code{background:var(--b2);border-radius:3px;padding:0 .25em}
-code,pre{font:.82rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
-pre{margin:.3rem 0;white-space:pre-wrap;overflow-wrap:anywhere}
-.cell{margin:.5rem 0 1.1rem}.out{overflow-x:auto;margin:.4rem 0}
-details.code,details.stderr{margin:.3rem 0}summary{cursor:pointer;color:var(--mu);font-size:.8rem}
-details.code pre,.prose pre{background:var(--b2);border-radius:6px;padding:.6rem .8rem;overflow-x:auto}
-.highlight :is(.k,.kn,.kc,.kd,.ow){color:var(--kw)}.highlight :is(.s,.s1,.s2,.sa,.sd,.si,.se){color:var(--str)}
-.highlight :is(.mi,.mf,.mh,.mb){color:var(--num)}.highlight :is(.nf,.nc,.nd,.fm){color:var(--fn)}
-.highlight :is(.c,.c1,.cm){color:var(--com);font-style:italic}
-figure{margin:.6rem 0}figure img{max-width:100%;height:auto;background:#fff;border-radius:6px;display:block}
-.out table.dataframe,table[id^=T_],.prose table{border-collapse:collapse;font-size:.82rem;border:0}
-table[id^=T_]{background:#fff;color:#1f2328}
-.dataframe th,.dataframe td,table[id^=T_] th,table[id^=T_] td,.prose th,.prose td{\
-border:0;border-bottom:1px solid var(--bd);padding:.25rem .7rem;text-align:right}
-.prose th,.prose td{text-align:left}.dataframe caption{text-align:left;color:var(--mu)}
-.failed{border-left:4px solid var(--bad);padding-left:1rem}.pending{opacity:.6}
-.alert{border:1px solid var(--bad);background:var(--badbg);border-radius:8px;padding:.8rem 1rem;margin:1rem 0}
-.alert h2{margin:.1rem 0 .4rem;color:var(--bad);font-size:1.15rem}.alert pre{max-height:32rem;overflow:auto}
-.ansi-red-fg,.ansi-red-intense-fg{color:var(--bad)}.ansi-green-fg,.ansi-green-intense-fg{color:var(--str)}
-.ansi-blue-fg,.ansi-cyan-fg,.ansi-blue-intense-fg,.ansi-cyan-intense-fg{color:var(--fn)}
-.ansi-yellow-fg,.ansi-yellow-intense-fg{color:var(--num)}.ansi-magenta-fg{color:var(--kw)}.ansi-bold{font-weight:700}
-footer{margin-top:3rem;border-top:1px solid var(--bd);padding-top:1rem}
-@media print{body{max-width:none;padding:0;font-size:10.5pt}details.code,nav{display:none}
-figure,tr,.ig{break-inside:avoid}h2,h3{break-after:avoid}.out{overflow:visible}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +83,10 @@ def render_page(
     warned = notebook_warnings(notebook)
     title = notebook_title(notebook, source.stem)
     prepared = _prepared(notebook, title, failure)
-    body = _body(prepared, source)
-    parts = [_header(title, facts, defaults, warned), _alert(prepared, failure), _contents(body)]
-    middle = f"<main>\n{body}\n</main>"
-    return "\n".join([_head(title), *filter(None, parts), middle, _footer(facts, warned), "</body>", "</html>", ""])
+    compressed = _light(prepared)
+    body = cells_html(prepared, source)
+    before = filter(None, [_header(title, facts, defaults, warned), _alert(prepared, failure), _contents(body)])
+    return page_frame(title, *before, f"<main>\n{body}\n</main>", _footer(facts, warned, compressed))
 
 
 def notebook_title(notebook: NotebookNode, otherwise: str) -> str:
@@ -233,36 +144,33 @@ def _prepared(notebook: NotebookNode, title: str, failure: Failure | None) -> No
     return notebook
 
 
+def _light(notebook: NotebookNode) -> int:
+    """Make the figures as light as a page needs; return how many lost detail that only their files have."""
+    shown = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    compressed = 0
+    for output in shown:
+        kind, data, changed = lighten(output.data["image/png"], figures=len(shown))
+        output.metadata["image/png"].update(kind=kind, data=data)
+        compressed += changed
+    return compressed
+
+
 def _state(index: int, failure: Failure | None) -> str:
     if failure is None or index < failure.index:
         return ""
     return "failed" if index == failure.index else "pending"
 
 
-def _body(notebook: NotebookNode, source: Path) -> str:
-    from jinja2 import DictLoader
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
-        template_name="basic",
-        template_file="page.html.j2",
-        extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})],
-        embed_images=True,
-        anchor_link_text="",
-    )
-    exporter.exclude_output_prompt = True
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(source.parent), "name": source.stem}})
-    return _ANCHOR.sub("", str(body)).strip()
-
-
-def _head(title: str) -> str:
-    return (
+def page_frame(title: str, *parts: str) -> str:
+    """Return a whole page: the head that keeps it to itself, and its parts."""
+    head = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="generator" content="integrate">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
     )
+    return "\n".join([head, *parts, "</body>", "</html>", ""])
 
 
 def _header(
@@ -305,8 +213,11 @@ def _contents(body: str) -> str:
     return f'<nav aria-label="Sections"><ul>{items}</ul></nav>'
 
 
-def _footer(facts: Mapping[str, Any], warned: Sequence[tuple[str, str]]) -> str:
+def _footer(facts: Mapping[str, Any], warned: Sequence[tuple[str, str]], compressed: int) -> str:
     boxes = [_provenance(facts)]
+    if compressed:
+        told = f"{compressed} large {'figure is' if compressed == 1 else 'figures are'} shown compressed"
+        boxes.append(Html(f'<p class="mu">{told}; the folder “figures” beside this page holds every pixel.</p>'))
     if warned:
         boxes.insert(0, card("Warnings", rows(("section", "warning"), warned), subtitle=f"{len(warned)}"))
     return f'<footer aria-label="Provenance">\n{"".join(boxes)}\n</footer>'
@@ -321,8 +232,24 @@ def _provenance(facts: Mapping[str, Any]) -> Html:
     if loads:
         loaded = rows(("dataset", "parameters", "file", "sha256"), loads[:MAX_LOADS], caption="Data loaded")
     more = f"… and {len(loads) - MAX_LOADS} more, in manifest.json" if len(loads) > MAX_LOADS else ""
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    return card("Provenance", rows(("", ""), identity), loaded, more, f"Versions: {versions}")
+    return card("Provenance", rows(("", ""), identity), loaded, more, *_past_catalogs(facts), _versions(facts))
+
+
+def _past_catalogs(facts: Mapping[str, Any]) -> list[Html]:
+    """Return what was read without a catalog: the code and tables the notebook opened itself, and hosts."""
+    boxes = []
+    if files := [(file["name"], file["sha256"]) for file in facts.get("files", ())]:
+        boxes.append(rows(("file", "sha256"), files[:MAX_LOADS], caption="Opened past the catalogs"))
+    if hosts := facts.get("hosts"):
+        boxes.append(Html(f"<p>Read from {escape(', '.join(hosts))}.</p>"))
+    return boxes
+
+
+def _versions(facts: Mapping[str, Any]) -> str:
+    """Return the versions that can change a number; the manifest has all."""
+    told = [f"{name} {number}" for name, number in facts["versions"].items() if name in _TOLD_VERSIONS]
+    others = len(facts["versions"]) - len(told)
+    return f"Versions: {', '.join(told)}" + (f", and {others} more in manifest.json" if others else "")
 
 
 def _load_row(load: Mapping[str, Any]) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from integrate.errors import ParameterError, ReportError, closest
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["Parameter", "check_parameters", "inject_parameters", "notebook_parameters"]
+__all__ = ["Parameter", "check_parameters", "inject_parameters", "notebook_parameters", "without_run"]
 
 TAG: Final = "parameters"
 INJECTED_TAG: Final = "injected-parameters"
@@ -143,6 +143,18 @@ def inject_parameters(notebook: NotebookNode, values: Mapping[str, Any]) -> Note
         place = next(i for i, cell in enumerate(notebook.cells) if TAG in _tags(cell)) + 1
         cell = new_code_cell("\n".join(lines), id=INJECTED_TAG, metadata={"tags": [INJECTED_TAG]})  # type: ignore[no-untyped-call]
         notebook.cells.insert(place, cell)
+    return notebook
+
+
+def without_run(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy of an executed notebook as its author wrote it: no injected cell, no outputs."""
+    import copy
+
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if INJECTED_TAG not in _tags(cell)]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     return notebook
 
 

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import hashlib
 import json
 import os
-import platform
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from integrate.errors import ReportError, SourceNotFoundError, some
+from integrate.errors import ReportError, SourceNotFoundError
 from integrate.model.provenance import hash_file
 from integrate.report.canonical import canonical_notebook
+from integrate.report.crate import write_crate
 from integrate.report.execute import execute_notebook
-from integrate.report.manifest import describe_run, package_versions, read_record
+from integrate.report.folder import (
+    CRATE,
+    FAILED_PAGE,
+    FILES,
+    MANIFEST,
+    NOTEBOOK,
+    PAGE,
+    PDF,
+    RECORD,
+    check_output,
+    confirm,
+    publish,
+    read_manifest,
+    workplace,
+    write_text,
+)
+from integrate.report.inputs import as_entries, run_inputs
+from integrate.report.keep import keep_outputs
+from integrate.report.kernel import SHOWN_FOLDER
+from integrate.report.manifest import describe_machine, describe_run, package_versions, read_record
 from integrate.report.page import Failure, notebook_warnings, render_page
 from integrate.report.parameters import check_parameters, inject_parameters, notebook_parameters
+from integrate.report.pdf import print_pdf
+from integrate.report.reuse import reasons_to_run
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = ["Report", "run_report"]
-
-PAGE: Final = "report.html"
-FAILED_PAGE: Final = "failed.html"
-NOTEBOOK: Final = "notebook.ipynb"
-RECORD: Final = "record.jsonl"
-MANIFEST: Final = "manifest.json"
-FILES: Final = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,10 @@ class Report:
         What the cells wrote to stderr, as ``"section: text"``.
     seconds
         How long the run took.
+    reused
+        Whether nothing had changed since an earlier run, whose report this is.
+    reasons
+        Why the notebook was run: what had changed since the report that was there.
     """
 
     page: Path
@@ -63,6 +77,8 @@ class Report:
     report_id: str
     warnings: tuple[str, ...]
     seconds: float
+    reused: bool = False
+    reasons: tuple[str, ...] = ()
 
 
 def run_report(
@@ -73,6 +89,8 @@ def run_report(
     timeout: float = 3600,
     progress: bool = True,
     folder: str | os.PathLike[str] | None = None,
+    pdf: bool = False,
+    again: bool = False,
 ) -> Report:
     """Execute a notebook and write its report.
 
@@ -91,13 +109,18 @@ def run_report(
     folder
         Where the notebook runs, so where its relative paths start. By default an empty folder, so that no left-over
         file can change a result; what the notebook writes there is kept as ``output/files``.
+    pdf
+        Print the page to ``report.pdf`` with Chromium too.
+    again
+        Run also when notebook, parameters, data and versions are those of the report that is there.
 
     Returns
     -------
     Report
         Paths of ``report.html``, ``notebook.ipynb``, ``manifest.json`` and ``record.jsonl`` in `output`. The first two
         are the same, byte for byte, for the same notebook, parameters, data and versions, as far as the notebook's
-        own numbers are.
+        own numbers are. Beside them lie each table a cell showed (``tables/*.csv`` and ``.parquet``), each figure
+        (``figures/*.png`` and ``.svg``) and a description of it all as RO-Crate.
 
     Raises
     ------
@@ -108,6 +131,8 @@ def run_report(
     ReportError
         If it is not a notebook, `output` holds files that no report wrote, or a cell fails. Then ``failed.html``
         shows the failing cell first, and an earlier good report stays as it was.
+    MissingDependencyError
+        If a PDF is asked for and no Chromium is there; nothing is run.
 
     Examples
     --------
@@ -119,37 +144,98 @@ def run_report(
     >>> "3 subjects" in report.page.read_text()
     True
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    source, output = _existing(notebook), Path(output).resolve()
-    content, versions = source.read_bytes(), package_versions()
+    asked = _asked(notebook, parameters or {})
+    output = Path(output).resolve()
+    check_output(output, asked.source)
+    reasons = reasons_to_run(output, asked.identity, asked.parameters, asked.versions, pdf=pdf)
+    if not reasons and not again:
+        confirm(output)
+        return _finished(output, reused=True)
+    with workplace(output) as place:
+        where = Path(folder).resolve() if folder is not None else place / FILES
+        _run(asked, place, output, folder=where, timeout=timeout, progress=progress, pdf=pdf)
+        publish(place, output)
+    return _finished(output, reasons=tuple(reasons))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be run: a checked notebook with the values of its parameters, and the versions before the run."""
+
+    source: Path
+    notebook: NotebookNode
+    identity: dict[str, str]
+    defaults: dict[str, Any]
+    changed: dict[str, Any]
+    versions: dict[str, str]
+    started: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {**self.defaults, **self.changed}
+
+
+def _asked(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> _Asked:
+    source = _existing(notebook)
+    content = source.read_bytes()
     original = _read_notebook(source.name, content)
     declared = notebook_parameters(original)
-    values = check_parameters(declared, parameters or {})
+    values = check_parameters(declared, parameters)
     defaults = {name: parameter.default for name, parameter in declared.items()}
-    changed = {name: value for name, value in values.items() if value != defaults[name]}
-    _check_output(output, source)
+    return _Asked(
+        source=source,
+        notebook=original,
+        identity={"name": source.name, "sha256": hashlib.sha256(content).hexdigest()},
+        defaults=defaults,
+        changed={name: value for name, value in values.items() if value != defaults[name]},
+        versions=package_versions(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
-    with _workplace(output) as place:
-        where = Path(folder).resolve() if folder is not None else place / FILES
-        running, record = inject_parameters(original, changed), place / RECORD
-        done = execute_notebook(running, folder=where, place=place, record=record, timeout=timeout, progress=progress)
-        facts = describe_run(
-            {"name": source.name, "sha256": hashlib.sha256(content).hexdigest()},
-            parameters={**defaults, **values},
-            changed=changed,
-            versions=versions,
-            events=read_record(record),
-        )
-        executed = canonical_notebook(running, folder=where)
-        page = render_page(executed, facts=facts, defaults=defaults, source=source, failure=done.failure)
-        if done.failure is not None:
-            _write(place / FAILED_PAGE, page)
-            os.replace(place / FAILED_PAGE, output / FAILED_PAGE)
-            raise ReportError(_failure_message(done.failure, output, scratch=folder is None)) from done.error
-        warnings = [f"{heading}: {text}" if heading else text for heading, text in notebook_warnings(executed)]
-        run = {"started": started, "seconds": round(done.seconds, 3), "cells": list(done.cells)}
-        _write_report(place, page, executed, {**facts, "warnings": warnings}, run)
-        _publish(place, output)
+
+def _run(asked: _Asked, place: Path, output: Path, *, folder: Path, timeout: float, progress: bool, pdf: bool) -> None:
+    """Execute in `place` and write every file of the report there; a failed run leaves its page in `output`."""
+    running = inject_parameters(asked.notebook, asked.changed)
+    record = place / RECORD
+    done = execute_notebook(running, folder=folder, place=place, record=record, timeout=timeout, progress=progress)
+    record.touch()
+    events = read_record(record)
+    inputs = run_inputs(events)
+    kept = keep_outputs(running, shown=place / SHOWN_FOLDER, place=place)
+    facts = describe_run(
+        asked.identity,
+        parameters=asked.parameters,
+        changed=asked.changed,
+        versions=asked.versions,
+        events=events,
+        inputs=inputs,
+    )
+    executed = canonical_notebook(running, folder=folder)
+    page = render_page(executed, facts=facts, defaults=asked.defaults, source=asked.source, failure=done.failure)
+    if done.failure is not None:
+        write_text(place / FAILED_PAGE, page)
+        os.replace(place / FAILED_PAGE, output / FAILED_PAGE)
+        raise ReportError(_failure_message(done.failure, output, scratch=folder == place / FILES)) from done.error
+    warnings = [f"{heading}: {text}" if heading else text for heading, text in notebook_warnings(executed)]
+    run = {
+        "started": asked.started,
+        "seconds": round(done.seconds, 3),
+        "peak_memory_mb": done.peak_memory_mb,
+        "source": str(asked.source),
+        "folder": None if folder == place / FILES else str(folder),
+        "machine": describe_machine(asked.source),
+        "cells": list(done.cells),
+        "inputs": as_entries(inputs),
+    }
+    _write_report(place, page, executed, {**facts, "warnings": warnings}, run, kept)
+    if pdf:
+        print_pdf(place / PAGE, place / PDF)
+
+
+def _finished(output: Path, *, reused: bool = False, reasons: tuple[str, ...] = ()) -> Report:
+    """Return the report that lies in `output`."""
+    manifest = read_manifest(output)
+    facts, run = manifest["reproducible"], manifest["run"]
     return Report(
         page=output / PAGE,
         notebook=output / NOTEBOOK,
@@ -157,8 +243,10 @@ def run_report(
         record=output / RECORD,
         parameters=facts["parameters"],
         report_id=facts["report_id"],
-        warnings=tuple(warnings),
-        seconds=done.seconds,
+        warnings=tuple(facts["warnings"]),
+        seconds=run["seconds"],
+        reused=reused,
+        reasons=reasons,
     )
 
 
@@ -193,77 +281,23 @@ def _read_notebook(name: str, content: bytes) -> NotebookNode:
     return notebook
 
 
-def _check_output(output: Path, source: Path) -> None:
-    """Refuse to write where something would be lost that no report wrote."""
-    if output.is_file():
-        raise ReportError(f"{output} is a file; a report is a folder, choose another name")
-    if source == output / NOTEBOOK:
-        raise ReportError(f"the report would overwrite its own notebook {source}; choose another output folder")
-    ours = [name for name in (PAGE, NOTEBOOK, MANIFEST, RECORD, FILES) if (output / name).exists()]
-    if ours and not _is_report(output):
-        raise ReportError(f"{output} holds {some(ours)}, which no report wrote; choose another output folder")
-
-
-def _is_report(output: Path) -> bool:
-    try:
-        manifest = json.loads((output / MANIFEST).read_text(encoding="utf-8"))
-        return str(manifest["reproducible"]["format"]).startswith("integrate-report/")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-@contextlib.contextmanager
-def _workplace(output: Path) -> Iterator[Path]:
-    """Yield a folder inside `output` for one run, removed afterwards; what killed runs left behind goes first."""
-    import psutil  # type: ignore[import-untyped]
-
-    output.mkdir(parents=True, exist_ok=True)
-    mark = f".run-{platform.node()}-"
-    for left in output.glob(f"{glob.escape(mark)}*"):
-        pid = left.name.removeprefix(mark).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{mark}{os.getpid()}-", dir=output))
-    (place / FILES).mkdir()
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(OSError):  # an output that is still empty was made for nothing
-            output.rmdir()
-
-
 def _write_report(
-    place: Path, page: str, notebook: NotebookNode, facts: Mapping[str, Any], run: Mapping[str, Any]
+    place: Path,
+    page: str,
+    notebook: NotebookNode,
+    facts: Mapping[str, Any],
+    run: Mapping[str, Any],
+    kept: list[str],
 ) -> None:
-    """Write the four files; the manifest keeps apart what is the same for every run and what was this run's own."""
+    """Write the files; the manifest keeps apart what is the same for every run and what was this run's own."""
     import nbformat
 
-    _write(place / PAGE, page)
-    _write(place / NOTEBOOK, nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call]
-    (place / RECORD).touch()
-    made = {name: hash_file(place / name) for name in (PAGE, NOTEBOOK)}
+    write_text(place / PAGE, page)
+    write_text(place / NOTEBOOK, nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call]
+    made = {name: hash_file(place / name) for name in (PAGE, NOTEBOOK, *kept)}
     manifest = {"reproducible": {**facts, "outputs": made}, "run": run}
-    _write(place / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-
-
-def _publish(place: Path, output: Path) -> None:
-    """Move the finished files over the old ones, each in one step.
-
-    The manifest goes first: a page or notebook that does not match the hashes in it is from an interrupted move.
-    """
-    for name in (MANIFEST, RECORD, NOTEBOOK, PAGE):
-        os.replace(place / name, output / name)
-    if (output / FILES).exists():
-        shutil.rmtree(output / FILES)
-    if any((place / FILES).iterdir()):
-        os.replace(place / FILES, output / FILES)
-    (output / FAILED_PAGE).unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    # A lone surrogate in an output (a file name that is not UTF-8) must not lose the report.
-    path.write_bytes(text.encode("utf-8", "replace"))
+    write_text(place / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_crate(place / CRATE, manifest)
 
 
 def _failure_message(failure: Failure, output: Path, *, scratch: bool) -> str:

@@ -172,6 +172,115 @@ def test_label_images_are_labels_and_slices_of_one_scan_stay_apart(tmp_path: Pat
     assert int(space["masks_P1-MR-2"].max()) == 2
 
 
+@pytest.fixture
+def cells_study(tmp_path: Path) -> Callable[[str], Study]:
+    """A function that writes two label images of P1, one of P2, and a table of their cells, and opens the study."""
+
+    def make(table: str) -> Study:
+        for number in (1, 2, 3):
+            tifffile.imwrite(tmp_path / f"s{number}.tif", np.arange(24, dtype=np.uint8).reshape(4, 6))
+        options = {
+            "cls": "intake.readers.user_parameters:OptionsUserParameter",
+            "dtype": "str",
+            "default": "s1",
+            "options": ["s1", "s2", "s3"],
+        }
+        masks = {
+            "reader": "Labels",
+            "user_parameters": {"slice": options},
+            "kwargs": {"url": "{CATALOG_DIR}/{slice}.tif", "ids": {"slice": "{slice}"}, "pixel_size_um": [1, 1]},
+            "metadata": {"description": "masks", "modality": "SEG", "level": "instance"},
+        }
+        (tmp_path / "cells.csv").write_text(table)
+        cells = {
+            "reader": "Table",
+            "kwargs": {"url": "{CATALOG_DIR}/cells.csv", "keys": {"slice": "slice"}},
+            "metadata": {
+                "description": "cells",
+                "level": "instance",
+                "annotates": {"dataset": "masks", "instance": "cell"},
+            },
+        }
+        (tmp_path / "people.csv").write_text("slice,who\ns1,P1\ns2,P1\ns3,P2\n")
+        people = {
+            "reader": "Table",
+            "kwargs": {"url": "{CATALOG_DIR}/people.csv", "keys": {"slice": "slice", "who": "subject_id"}},
+            "metadata": {"description": "people", "level": "acquisition"},
+        }
+        study = {"identifiers": {"slice": {"pattern": r"(s\d)", "ids": {"acquisition_id": r"\1"}}}}
+        metadata = {"name": "m", "description": "masks", "licence": "CC0-1.0", "study": study}
+        entries = {"masks": masks, "cells": cells, "people": people}
+        (tmp_path / "m.yaml").write_text(yaml.safe_dump({"version": 2, "metadata": metadata, "entries": entries}))
+        return ig.open_study(ig.open_catalog(tmp_path / "m.yaml"))
+
+    return make
+
+
+CELLS = "slice,cell,CD8,type\ns1,2,0.5,T\ns3,1,9,B\ns2,2,0.7,B\ns1,1,,T\n"
+
+
+def test_a_table_of_cells_annotates_the_label_images_of_its_subject(
+    cells_study: Callable[[str], Study], tmp_path: Path
+) -> None:
+    load_subject(cells_study(CELLS), "P1").write(tmp_path / "p1.zarr")
+    space = sd.read_zarr(tmp_path / "p1.zarr")
+    table = space["cells"]
+    assert table.obs[["region", "instance_id", "type"]].astype(str).to_numpy().tolist() == [
+        ["masks_s1", "2", "T"],
+        ["masks_s2", "2", "B"],
+        ["masks_s1", "1", "T"],
+    ]
+    np.testing.assert_array_equal(table[:, "CD8"].X.ravel(), [0.5, 0.7, np.nan])
+    assert sd.match_table_to_element(space, "masks_s1", "cells").obs["instance_id"].tolist() == [1, 2]
+    alone = load_region(cells_study(CELLS), "s2")
+    assert alone["cells"].n_obs == 1
+    assert list(alone.labels) == ["masks_s2"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("slice,cell,CD8\ns1,1,3\ns1,1,4\n", "1 instances of 'cells' have two rows: '1 of masks_s1'"),
+        ("slice,cell,CD8\ns1,1.5,3\n", "column 'cell' of 'cells' is not a whole number"),
+        ("slice,cel,CD8\ns1,1,3\n", r"cells\.annotates: no column 'cell'; closest: 'cel'"),
+    ],
+)
+def test_rows_that_name_no_cell_are_refused(cells_study: Callable[[str], Study], table: str, message: str) -> None:
+    with pytest.raises(ig.errors.IntegrateError, match=message):
+        load_subject(cells_study(table), "P1")
+
+
+def test_a_subject_opens_without_reading_a_pixel(cells_study: Callable[[str], Study], tmp_path: Path) -> None:
+    space = load_subject(cells_study(CELLS), "P1")
+    for number in (1, 2):
+        file = tmp_path / f"s{number}.tif"
+        file.write_bytes(bytes(file.stat().st_size))  # what would read now finds no TIFF
+    assert sorted(space.labels) == ["masks_s1", "masks_s2"]
+    assert sd.get_extent(space["masks_s1"], coordinate_system="masks_s1")["x"] == (0.0, 6.0)
+    with pytest.raises(Exception, match=r".+"):
+        space["masks_s1"].compute()
+
+
 def test_a_subject_without_elements_is_said(simulated: tuple[Study, Path]) -> None:
     with pytest.raises(DataError, match=r"subject_id 'SIM-001' has no image, outline or table in \['rna'\]"):
         load_subject(simulated[0], "SIM-001", datasets=["rna"])
+
+
+def test_measuring_a_loaded_element_gives_micrometres(simulated: tuple[Study, Path], space: sd.SpatialData) -> None:
+    """The same numbers as measuring the image that the study opens."""
+    (image,) = simulated[0].each("fluorescence", subject_id="SIM-001")
+    labels = ig.segment_nuclei(image, channels="DAPI")
+    element = space["fluorescence_SIM-001-S1-IF"]
+    nuclei = sd.models.Labels2DModel.parse(
+        labels.data, dims=("y", "x"), transformations=get_transformation(element, get_all=True)
+    )
+    direct = ig.measure(image, labels)
+    placed = ig.measure(element, nuclei)
+    assert placed.var["unit"].to_dict() == direct.var["unit"].to_dict()
+    np.testing.assert_allclose(placed.to_df(), direct.to_df(), rtol=1e-6)
+
+
+def test_outlines_are_measured_on_the_slide_in_micrometres(space: sd.SpatialData) -> None:
+    measured = ig.measure(space[HE], space["outlines_SIM-001-S1-HE"])
+    placed = sd.transform(space["outlines_SIM-001-S1-HE"], to_coordinate_system=HE)
+    np.testing.assert_allclose(measured.to_df()["area_um2"], placed.area, rtol=0.01)

@@ -167,7 +167,7 @@ def test_one_field_per_subject_may_be_asked_by_subject(make_cohort: MakeCohort) 
         ({"groups": ["Her2"]}, ParameterError, "no variable is categorical"),
         ({"y": "PAM50", "groups": ["Her3"]}, ParameterError, "no unit has PAM50 = 'Her3'; closest: 'Her2'"),
         ({"y": "PAM50", "alternative": "greater"}, ParameterError, "has 3 groups, which have no direction"),
-        ({"y": "PAM50", "adjust": "age"}, ParameterError, "adjust= works for pairs of numbers"),
+        ({"y": "PAM50", "adjust": "age"}, ParameterError, "adjust= and strata= work for pairs of numbers"),
         ({"y": "ERBB3"}, DatasetNotFoundError, "closest: 'ERBB2'"),
         ({"y": []}, ParameterError, "no variable is named"),
     ],

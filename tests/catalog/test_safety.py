@@ -74,6 +74,14 @@ ATTACKS = {
     "a call as a default": catalog_text(
         params="{r: {cls: 'integrate.catalog.parameters:Pattern', pattern: x, default: 'func(os:system)'}}"
     ),
+    "a parameter pattern that hangs": catalog_text(
+        params="{p: {cls: 'integrate.catalog.parameters:Pattern', pattern: '(a+)+b'}}"
+    ),
+    "an id rule that hangs": catalog_text()
+    + "metadata: {study: {identifiers: {n: {pattern: '(\\w+\\s?)*x', ids: {subject_id: x}}}}}\n",
+    "a file-name pattern that hangs": catalog_text(
+        reader="TimeLapse", kwargs="{url: '{CATALOG_DIR}/film', pattern: '(?P<t>(\\d+)*)x'}"
+    ),
     "an Intake 1 template": "sources: {x: {driver: csv, args: {urlpath: '{{ shell(\"touch PWNED\") }}'}}}\n",
     "an Intake 1 plugin": "plugins: {source: [{module: evil_local}]}\nsources: {}\n",
     "an alias bomb": "a: &a [x]\n"
@@ -118,6 +126,9 @@ REASONS = {
     "metadata that Intake would evaluate": "Intake would",
     "an argument that is also a parameter": "Intake would",
     "a data section": "can name any class",
+    "a parameter pattern that hangs": "slow without end",
+    "an id rule that hangs": "slow without end",
+    "a file-name pattern that hangs": "repeats something",
     "a call as a default": "may not contain a call",
     "an Intake 1 template": "Intake 1 catalog",
     "an Intake 1 plugin": "Intake 1 catalog",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from integrate.catalog.lock import lock_catalog
 from integrate.catalog.open import open_catalog
 from integrate.catalog.storage import Cache, fetch
-from integrate.errors import DataError, IntegrateWarning, SourceNotFoundError, UnsafeCatalogError
+from integrate.errors import CatalogError, DataError, IntegrateWarning, SourceNotFoundError, UnsafeCatalogError
 from integrate.model.provenance import hash_file, recorded
 
 pytest.importorskip("moto.server", reason="needs moto[server]")
@@ -181,6 +183,31 @@ def test_known_bytes_are_found_without_the_store_and_checked(cache: Cache, store
     assert not store.reads
     copy.write_bytes(b"spoilt in the cache")
     assert fetch(f"s3://{BUCKET}/a.csv", is_folder=False, cache=cache, expected=HASH).read_bytes() == CSV
+
+
+def test_catalog_in_a_bucket_opens_with_what_lies_beside_it(
+    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, cache: Cache, store: type[FaultyStore]
+) -> None:
+    import boto3
+
+    (folder / "catalog.yaml").write_text(text)
+    lock_catalog(open_catalog(folder / "catalog.yaml"))
+    client = boto3.client("s3", endpoint_url=store.backend)
+    for file in (path for path in folder.rglob("*") if path.is_file() and "copies" not in path.parts):
+        client.put_object(Bucket=BUCKET, Key=f"whole/{file.relative_to(folder).as_posix()}", Body=file.read_bytes())
+    monkeypatch.setenv("INTEGRATE_CACHE", str(cache.folder))
+    shutil.rmtree(folder / "f1_p1")
+    catalog = open_catalog(f"s3://{BUCKET}/whole/catalog.yaml")
+    assert catalog.home == f"s3://{BUCKET}/whole"
+    assert catalog.load("clinical").shape == (2, 4)
+    assert catalog.load("fields", field="f1_p1").shape == (2, 16, 20)
+    assert catalog.load("files", acquisition_id="01").attrs["integrate"]["origin"]["sha256"]
+    assert catalog["fields"].integrity == "lock"
+    assert list(catalog.search(subject="p1")) == ["fields", "clinical", "files"]
+    with pytest.raises(CatalogError, match=r"lies at s3://study/whole; lock it where it lies"):
+        lock_catalog(catalog)
+    with pytest.raises(SourceNotFoundError, match=r"nothing at s3://study/whole/none\.yaml"):
+        open_catalog(f"s3://{BUCKET}/whole/none.yaml")
 
 
 @pytest.mark.parametrize(

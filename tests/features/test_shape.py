@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from skimage.measure import regionprops_table
+from skimage.measure import euler_number, regionprops_table
 
 from integrate.features.measure import measure
 from integrate.features.shape import Shape
@@ -65,6 +66,61 @@ def test_shapes_equal_scikit_image_wherever_the_labels_are_cut(
     oriented = ours["eccentricity"] > 0.05
     turns = (ours["orientation_rad"] - theirs["orientation"])[oriented] / math.pi  # the same axis up to half a turn
     np.testing.assert_allclose(turns, turns.round(), atol=1e-6)
+
+
+def of_hulls(labels: np.ndarray, size: tuple[float, float] = (1.0, 1.0)) -> pd.DataFrame:
+    image = make_image(np.zeros((1, *labels.shape), np.uint8), channels=["A"], pixel_size_um=size)
+    table = measure(image, labels, features=[Shape(("solidity", "convexity", "feret", "euler_number", "perimeter"))])
+    return table.to_df().set_index(table.obs["instance_id"].to_numpy())
+
+
+def slow_hull(mask: np.ndarray, size: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Return area, perimeter, largest and smallest width of the hull of all pixels, each a rectangle."""
+    y, x = np.nonzero(mask)
+    pixels = shapely.box(x * size[1], y * size[0], (x + 1) * size[1], (y + 1) * size[0])
+    hull = shapely.convex_hull(shapely.union_all(pixels))
+    corners = shapely.get_coordinates(hull)
+    along = np.diff(corners, axis=0)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1)[:, None]
+    reach = np.ptp(corners @ across.T, axis=0)
+    return hull.area, hull.length, max(math.dist(a, b) for a in corners for b in corners), reach.min()
+
+
+@settings(max_examples=40, deadline=None)
+@given(labels=blobs, size=st.sampled_from([(1.0, 1.0), (0.25, 2.0)]), edge=st.integers(1, 20))
+def test_hulls_and_euler_numbers_equal_the_slow_version_wherever_the_labels_are_cut(
+    labels: np.ndarray, size: tuple[float, float], edge: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("integrate.features.blocks._EDGE", edge)
+        ours = of_hulls(labels, size)
+    for instance in np.unique(labels[labels > 0]):
+        mask, row = labels == instance, ours.loc[instance]
+        area, around, largest, smallest = slow_hull(mask, size)
+        assert row["solidity"] == pytest.approx(mask.sum() * size[0] * size[1] / area, rel=1e-12)
+        assert row["convexity"] * row["perimeter_um"] == pytest.approx(around, rel=1e-12)
+        assert row[["feret_max_um", "feret_min_um"]].tolist() == pytest.approx([largest, smallest], rel=1e-12)
+        assert row["euler_number"] == euler_number(mask, connectivity=2)
+
+
+def test_widths_and_solidity_are_those_of_scikit_image_but_for_the_corners_of_pixels() -> None:
+    y, x = np.mgrid[:120, :120]
+    labels = (((y - 60) / 50) ** 2 + ((x - 60) / 20) ** 2 < 1).astype(int) * 3
+    labels[55:65, 60:] = 0
+    theirs = regionprops_table(labels, properties=["solidity", "feret_diameter_max"])
+    row = of_hulls(labels).loc[3]
+    assert row["solidity"] == pytest.approx(theirs["solidity"][0], rel=0.02)
+    assert row["feret_max_um"] == pytest.approx(theirs["feret_diameter_max"][0], abs=1.0)
+    assert row["feret_min_um"] < 41
+
+
+def test_the_hull_of_overlapping_outlines_is_that_of_each_alone() -> None:
+    image = make_image(np.zeros((1, 60, 60), np.uint8), channels=["A"], pixel_size_um=None)
+    outlines = [shapely.box(5, 5, 35, 25), shapely.box(20, 10, 50, 40)]
+    found = measure(image, outlines, features=[Shape(("solidity", "feret"))]).to_df()
+    assert found["solidity"].tolist() == [1.0, 1.0]
+    assert found["feret_min_px"].tolist() == [20.0, 30.0]
+    assert found["feret_max_px"].tolist() == pytest.approx([math.hypot(30, 20), math.hypot(30, 30)])
 
 
 def test_a_disc_of_square_pixels_has_the_known_size() -> None:

@@ -13,10 +13,10 @@ import pytest
 import xarray as xr
 
 from integrate.errors import DataError, DatasetNotFoundError, ParameterError, SourceNotFoundError
-from integrate.join.codec import decode_column, encode_column
 from integrate.join.cohort import MISSING_REASONS, Cohort
 from integrate.join.link import link
 from integrate.join.store import read_cohort
+from integrate.model.codec import decode_column, encode_column
 from integrate.model.study import Study
 
 

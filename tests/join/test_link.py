@@ -339,6 +339,31 @@ def test_contradictory_parents_stop_every_link_that_uses_them(make_study: MakeSt
     assert fine.values("x")["P2"] == 1
 
 
+def test_an_assay_that_is_not_reduced_has_one_row_per_unit(three: Study, make_cells: MakeCells) -> None:
+    one_each = make_cells({"subject_id": ["P1", "P2"]}, {"HER2": [1, 3]})
+    several = make_cells({"subject_id": ["P1", "P1"]}, {"HER2": [1, 3]})
+    report = link(three, unit="subject", a=one_each, b=several, reduce={"b": "mean"}).report
+    assert (report["a"].expected, report["b"].expected) == ("1:1", "m:1")
+    with pytest.raises(UnitError, match="say how they become one"):
+        link(three, unit="subject", b=several, validate="m:1")
+
+
+def test_clinical_rows_of_one_unit_are_several_only_when_declared(make_study: MakeStudy) -> None:
+    people = pd.DataFrame({"subject_id": ["P1", "P2"]})
+    seen = pd.DataFrame({"subject_id": ["P1", "P1", "P2"], "age": [50, 50, 60], "weight": [70.0, 72.0, 80.0]})
+    unsaid = make_study(spine="people", people=people, seen=seen, levels={"seen": "", "people": "subject"})
+    with pytest.raises(
+        AlignmentError, match=r"'clinical' has 3 rows for 2 subjects, expected one each; several in 'P1'"
+    ):
+        link(unsaid, unit="subject", clinical="seen")
+    allowed = link(unsaid, unit="subject", clinical="seen", validate={"clinical": "m:1"})
+    assert allowed.obs["age"].tolist() == [50, 60]
+    assert allowed.report["clinical"].varying == {"weight": ("P1",)}
+    assert link(unsaid, unit="subject", clinical="seen", reduce={"clinical": "mean"}).obs["weight"].tolist() == [71, 80]
+    declared = make_study(spine="people", people=people, seen=seen, levels={"seen": "acquisition"})
+    assert link(declared, unit="subject", clinical="seen").report["clinical"].expected == "m:1"
+
+
 def test_validate_refuses_several_rows_of_one_unit(three: Study, make_cells: MakeCells) -> None:
     cells = make_cells({"acquisition_id": ["A1", "A1", "A3"]}, {"HER2": [1, 3, 5]})
     with pytest.raises(AlignmentError, match="'cells' has 3 rows for 2 subjects, expected one each; several in 'P1'"):

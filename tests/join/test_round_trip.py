@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from spatialdata.models import TableModel
 
 from integrate.errors import DataError
-from integrate.join.codec import decode_dataset
 from integrate.join.cohort import Cohort
+from integrate.join.columns import decode_columns, decode_frame, encode_columns, encode_frame
 from integrate.join.link import link
-from integrate.join.plain import from_plain, plain_columns, restored_columns, to_plain
 from integrate.join.store import read_cohort
+from integrate.model.codec import decode_dataset
 from integrate.model.study import Study
 
 #: One column per clinical dtype, under names that some format refuses or confuses.
@@ -63,23 +63,23 @@ def cohort(make_study: Callable[..., Study]) -> Cohort:
 
 
 def through_h5ad(cohort: Cohort, path: Path) -> Any:
-    to_plain(cohort.to_anndata()).write_h5ad(path)
-    return from_plain(ad.read_h5ad(path))
+    encode_columns(cohort.to_anndata()).write_h5ad(path)
+    return decode_columns(ad.read_h5ad(path))
 
 
 def through_zarr(cohort: Cohort, path: Path) -> Any:
-    to_plain(cohort.to_anndata()).write_zarr(path)
-    return from_plain(ad.read_zarr(path))
+    encode_columns(cohort.to_anndata()).write_zarr(path)
+    return decode_columns(ad.read_zarr(path))
 
 
 def through_mudata(cohort: Cohort, path: Path) -> Any:
-    to_plain(cohort.to_mudata()).write(path.with_suffix(".h5mu"))
-    return from_plain(md.read(path.with_suffix(".h5mu")))
+    encode_columns(cohort.to_mudata()).write(path.with_suffix(".h5mu"))
+    return decode_columns(md.read(path.with_suffix(".h5mu")))
 
 
 def through_spatialdata(cohort: Cohort, path: Path) -> Any:
-    sd.SpatialData(tables={"cohort": TableModel.parse(to_plain(cohort.to_anndata()))}).write(path)
-    return from_plain(sd.read_zarr(path)["cohort"])
+    sd.SpatialData(tables={"cohort": TableModel.parse(encode_columns(cohort.to_anndata()))}).write(path)
+    return decode_columns(sd.read_zarr(path)["cohort"])
 
 
 def through_parquet(cohort: Cohort, path: Path) -> Any:
@@ -142,37 +142,37 @@ def test_mudata_keeps_the_subject_who_has_no_modality(cohort: Cohort, tmp_path: 
 @pytest.mark.filterwarnings("ignore:The table is annotating 'cells', which is not present:UserWarning")
 def test_a_table_that_annotates_an_element_stays_tied_to_it(tmp_path: Path) -> None:
     obs = pd.DataFrame({"region": pd.Categorical(["cells"] * 2), "cell/type": ["T", None], "instance_id": [1, 2]})
-    table = to_plain(ad.AnnData(np.ones((2, 1)), obs=obs.set_axis(["1", "2"])))
+    table = encode_columns(ad.AnnData(np.ones((2, 1)), obs=obs.set_axis(["1", "2"])))
     tied = TableModel.parse(table, region="cells", region_key="region", instance_key="instance_id")
-    plain = to_plain(from_plain(tied))
+    plain = encode_columns(decode_columns(tied))
     assert plain.obs.columns.tolist() == ["region", "cell_type", "instance_id"]
     sd.SpatialData(tables={"t": plain}).write(tmp_path / "stored")
-    again = from_plain(sd.read_zarr(tmp_path / "stored")["t"])
+    again = decode_columns(sd.read_zarr(tmp_path / "stored")["t"])
     assert again.obs["cell/type"].tolist() == ["T", None]
     assert again.obs["instance_id"].tolist() == [1, 2]
     assert again.uns["spatialdata_attrs"]["region_key"] == "region"
 
 
 def test_what_was_added_or_changed_after_stays(cohort: Cohort) -> None:
-    plain = to_plain(cohort.to_anndata())
+    plain = encode_columns(cohort.to_anndata())
     plain.obs["leiden"] = pd.Categorical(["0", "1", "0", "1"])
     plain.obs["stage"] = pd.Categorical(["early", "late", "late", "early"])
     del plain.obs["nodes"]
-    again = from_plain(plain)
+    again = decode_columns(plain)
     assert again.obs["leiden"].tolist() == ["0", "1", "0", "1"]
     assert again.obs["stage"].tolist() == ["early", "late", "late", "early"]
     assert "nodes" not in again.obs
 
 
 def test_a_container_of_another_make_is_refused(cohort: Cohort) -> None:
-    with pytest.raises(DataError, match="was not made by to_plain"):
-        from_plain(cohort.to_anndata())
+    with pytest.raises(DataError, match="was not made by encode_columns"):
+        decode_columns(cohort.to_anndata())
 
 
 def test_dates_are_refused_before_a_file_is_written(cohort: Cohort) -> None:
     cohort.obs["seen"] = pd.to_datetime(["2020-01-01"] * 4)
     with pytest.raises(DataError, match=r"'seen' is datetime64.*give days since an event"):
-        to_plain(cohort.to_anndata())
+        encode_columns(cohort.to_anndata())
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -194,8 +194,8 @@ def test_any_table_is_safely_named_and_comes_back(columns: dict[str, list[Any]])
         for k, v in columns.items()
     }
     frame = pd.DataFrame(typed).set_axis(["1", "2", "3"]).rename_axis("subject_id")
-    plain, notes = plain_columns(frame)
+    plain, notes = encode_frame(frame)
     folded = [name.casefold() for name in plain]
     assert len(set(folded)) == len(folded)
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) for name in plain)
-    pd.testing.assert_frame_equal(restored_columns(plain, notes), frame)
+    pd.testing.assert_frame_equal(decode_frame(plain, notes), frame)

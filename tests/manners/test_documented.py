@@ -152,9 +152,13 @@ def private_imports(source: str) -> list[str]:
     return found
 
 
+#: Python's own reading of a pattern, which nothing public gives; integrate.model.pattern judges a stranger's with it.
+UNAVOIDABLE = {"re._parser"}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_private_module_of_another_package_is_imported(path: Path) -> None:
-    assert private_imports(path.read_text(encoding="utf-8")) == []
+    assert set(private_imports(path.read_text(encoding="utf-8"))) <= UNAVOIDABLE
 
 
 def test_a_planted_private_import_is_found() -> None:

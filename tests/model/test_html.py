@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrate.errors import ParameterError
-from integrate.model.html import Html, badge, card, escape, matrix, rows, table
+from integrate.model.html import Html, badge, card, escape, rows, table
+from integrate.model.matrix import matrix
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
 

@@ -40,7 +40,7 @@ def test_every_item_opens_by_name(examples: Any, name: str) -> None:
     entry = examples[name]
     items = [str(item) for item in entry.items()["item"]]
     assert items
-    for item in items[:6]:
+    for item in dict.fromkeys((items[0], items[-1])):
         assert entry.load_item(item) is not None
     assert entry.description
     assert entry.level

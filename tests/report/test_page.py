@@ -100,7 +100,7 @@ def test_one_output_of_each_kind_is_shown() -> None:
     for expected in (
         "<b>html</b>",
         "<strong>mark</strong>",
-        "$x&lt;1$",
+        "<math",
         "a &lt; b",
         "result",
         "ansi-red-fg",

@@ -36,7 +36,7 @@ STUDY = (
     "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass",
     "## Result",
     "fig, ax = plt.subplots()\nax.plot(table['x'])\nplt.show()",
-    "from integrate.model.provenance import record\nfrom integrate.view.figures import plot_scatter\n"
+    "from integrate.model.provenance import record\nfrom integrate.show.figures import plot_scatter\n"
     "record('load', catalog='demo', entry='clinical', location='clinical.csv', sha256='ab' * 32)\n"
     "record('load', entry='ct', parameters={'subject': 'P01'}, location='ct', sha256=None)\n"
     "plot_scatter(table['x'], table['x'] ** 3, y_label='cube')",
@@ -69,7 +69,7 @@ def test_the_page_holds_the_results(twins: tuple[Report, Report]) -> None:
     assert '<html lang="en">' in page
     assert "xr-wrap" in page
     assert "after" in page
-    assert page.count('src="data:image/png;base64,') == 2
+    assert page.count('src="data:image/webp;base64,') == 2
     assert 'alt="Figure 1, in section “Result”"' in page
     assert 'alt="cube against x: Spearman ρ = 1.00, p = 0.017, n = 5"' in page
     assert "set for this run; the notebook says 6" in page
@@ -124,11 +124,14 @@ def test_files_the_notebook_writes_are_kept_and_nothing_else_is_left(twins: tupl
     output = twins[0].page.parent
     assert (output / "files" / "kept.csv").read_text() == "a,b"
     assert sorted(path.name for path in output.iterdir()) == [
+        "figures",
         "files",
         "manifest.json",
         "notebook.ipynb",
         "record.jsonl",
         "report.html",
+        "ro-crate-metadata.json",
+        "tables",
     ]
 
 

@@ -1,0 +1,231 @@
+"""The quality of a registration: what was measured of it, and which of it is not good enough."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from integrate.align.transform import Transform
+    from integrate.align.working import Picture
+
+__all__ = ["Gates", "Quality", "agreement", "folding", "inverse_error", "shared_information", "tile_offsets"]
+
+#: Tiles per edge of a working picture in which agreement is looked at; each may move by a fifth of its edge.
+TILES = {2: 8, 3: 6}
+#: A tile agrees when it fits best within this many working pixels of where it is.
+NEAR = 1.8
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What a registration must reach to be returned.
+
+    Parameters
+    ----------
+    agreement
+        Least share of tiles that fit best where they were laid; a wrong pair has a few per cent.
+    overlap
+        Least share of the smaller foreground that lies on the other picture's foreground.
+    folding
+        Largest share of places at which the transform folds.
+    inverse
+        Largest median distance, in working pixels, between where a place started and where registering forth and back
+        brings it.
+    scale
+        Largest factor by which lengths may grow or shrink, between pictures in one unit.
+    landmark
+        Largest median error of the landmarks, each predicted from the others, in the unit of the fixed space; None asks
+        for none.
+
+    Examples
+    --------
+    >>> Gates(overlap=0.5).overlap
+    0.5
+    """
+
+    agreement: float = 0.4
+    overlap: float = 0.3
+    folding: float = 0.0
+    inverse: float = 3.0
+    scale: float = 2.0
+    landmark: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured of a registration; NaN where it was not looked at.
+
+    Parameters
+    ----------
+    information_before, information_after
+        Mutual information of the working pictures, nats: with their centres laid on each other, and registered.
+    overlap, agreement, folding, scale
+        As in `Gates`.
+    tiles
+        In how many tiles agreement was looked at.
+    residual
+        Median distance, in the fixed unit, by which tiles would still move.
+    inverse
+        Median distance between a place and where registering forth and back brings it, in the fixed unit.
+    jacobian
+        Smallest and largest local change of area or volume relative to the median.
+    landmark_fit, landmark_left_out
+        Median distance of landmarks in the fixed unit: as fitted, and each predicted from the others.
+    working_pixel
+        Edge of a working pixel in the fixed unit.
+    unit
+        That unit.
+    """
+
+    information_before: float = math.nan
+    information_after: float = math.nan
+    overlap: float = math.nan
+    agreement: float = math.nan
+    tiles: int = 0
+    residual: float = math.nan
+    folding: float = math.nan
+    jacobian: tuple[float, float] = (math.nan, math.nan)
+    inverse: float = math.nan
+    scale: float = math.nan
+    landmark_fit: float = math.nan
+    landmark_left_out: float = math.nan
+    working_pixel: float = math.nan
+    unit: str = ""
+
+    def faults(self, gates: Gates) -> list[str]:
+        """Return which gates are missed, in words; what was not looked at is not missed."""
+        inverse = self.inverse / self.working_pixel
+        tests = [
+            (
+                self.agreement < gates.agreement,
+                f"{self.agreement:.0%} of {self.tiles} tiles agree, {gates.agreement:.0%} must",
+            ),
+            (self.overlap < gates.overlap, f"{self.overlap:.0%} overlap, {gates.overlap:.0%} must"),
+            (
+                self.information_after <= self.information_before,
+                "the pictures share no more information than at the start",
+            ),
+            (self.folding > gates.folding, f"the transform folds at {self.folding:.1%} of places"),
+            (inverse > gates.inverse, f"forth and back misses by {inverse:.1f} working pixels, {gates.inverse:g} may"),
+            (
+                self.scale > gates.scale or self.scale < 1 / gates.scale,
+                f"lengths change by {self.scale:.2f}, at most {gates.scale:g} may",
+            ),
+        ]
+        if gates.landmark is not None:
+            missed = self.landmark_left_out > gates.landmark
+            tests.append(
+                (missed, f"landmarks are missed by {self.landmark_left_out:.3g} {self.unit}, {gates.landmark:g} may")
+            )
+        return [text for missed, text in tests if missed]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the measurements as plain values."""
+        return {**asdict(self), "jacobian": list(self.jacobian)}
+
+
+def shared_information(here: np.ndarray[Any, Any], there: np.ndarray[Any, Any], *, bins: int = 32) -> float:
+    """Return the mutual information of two pictures in 0 … 1 where both have values, nats."""
+    import numpy as np
+
+    both = np.isfinite(here) & np.isfinite(there)
+    if not both.any():
+        return 0.0
+    joint, _, _ = np.histogram2d(here[both], there[both], bins=bins, range=[[0, 1], [0, 1]])
+    p = joint / joint.sum()
+    expected = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
+    return float((p[p > 0] * np.log(p[p > 0] / expected[p > 0])).sum())
+
+
+def agreement(fixed: Picture, moved: np.ndarray[Any, Any]) -> tuple[float, int, float]:
+    """Return the share of tiles that fit best where they are, how many there are, and their median offset in pixels."""
+    import numpy as np
+
+    _, offsets = tile_offsets(fixed, moved)
+    if not len(offsets):
+        return math.nan, 0, math.nan
+    far = np.linalg.norm(offsets, axis=1)
+    return float(np.mean(far <= NEAR)), len(far), float(np.median(far))
+
+
+def tile_offsets(fixed: Picture, moved: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the centres of tiles of the fixed picture, and by how much each would move to fit best; pixels, x first.
+
+    Only tiles count that both pictures fill, that are at least half foreground and that are not flat.
+    """
+    import numpy as np
+
+    from integrate.align.agreement_kernels import best_offset
+
+    n = fixed.values.ndim
+    lead = (1,) * (3 - n)
+    shape = (*lead, *fixed.values.shape)
+    edge = max(12, max(shape) // TILES[n])
+    size = np.array([min(edge, k) for k in shape])
+    reach = np.array([0 if k == 1 else max(3, edge // 5) for k in shape])
+    here, there = (_padded(_codes(one).reshape(shape), reach, -1) for one in (fixed.values, moved))
+    ground = _padded(fixed.foreground.reshape(shape), reach, 0)
+    centres, offsets = [], []
+    starts = [range(0, k - int(s) + 1, max(1, int(s) * 3 // 4)) for k, s in zip(shape, size, strict=True)]
+    for start in np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 3):
+        box = tuple(slice(a + r, a + r + k) for a, r, k in zip(start, reach, size, strict=True))
+        filled = ((here[box] >= 0) & (there[box] >= 0)).mean() > 0.8
+        if filled and ground[box].mean() > 0.5 and len(np.unique(here[box])) > 2 and len(np.unique(there[box])) > 2:
+            offsets.append(best_offset(here, there, start + reach, size, reach)[::-1][:n])
+            centres.append((start + size / 2)[::-1][:n])
+    return np.array(centres).reshape(-1, n), np.array(offsets, dtype=float).reshape(-1, n)
+
+
+def _codes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return grey values as 0 … 7 by the picture's quantiles, -1 where there is nothing."""
+    import numpy as np
+
+    from integrate.align.agreement_kernels import BINS
+
+    known = np.isfinite(values)
+    codes = np.full(values.shape, -1, np.int8)
+    if known.any():
+        edges = np.unique(np.quantile(values[known], np.linspace(0, 1, BINS + 1)[1:-1]))
+        codes[known] = np.digitize(values[known], edges)
+    return codes
+
+
+def _padded(codes: np.ndarray[Any, Any], reach: np.ndarray[Any, Any], value: int) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    return np.pad(codes, [(int(r), int(r)) for r in reach], constant_values=value)
+
+
+def folding(way: Transform, fixed: Picture) -> tuple[float, tuple[float, float]]:
+    """Return the share of places at which a transform folds, and the extremes of its local change of volume."""
+    import numpy as np
+
+    from integrate.align.transform import jacobian
+
+    local = np.linalg.det(jacobian(way, _lattice(fixed, 48), step=fixed.grid.size[0] / 2))
+    middle = float(np.median(local))
+    return float((local * np.sign(middle) <= 0).mean()), (float(local.min() / middle), float(local.max() / middle))
+
+
+def inverse_error(way: Transform, back: Transform, fixed: Picture) -> float:
+    """Return the median distance between places of the foreground and where going forth and back brings them."""
+    import numpy as np
+
+    places = _lattice(fixed, 24)
+    return float(np.median(np.linalg.norm(back.map_points(way.map_points(places)) - places, axis=1)))
+
+
+def _lattice(fixed: Picture, count: int) -> np.ndarray[Any, Any]:
+    """Return places of the foreground on a lattice, in the fixed space."""
+    import numpy as np
+
+    axes = [
+        np.unique(np.linspace(0, n - 1, count if fixed.values.ndim == 2 else 14).round()) for n in fixed.values.shape
+    ]
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(int)
+    index = index[fixed.foreground[tuple(index.T)]]
+    return fixed.grid.affine.map_points(index[:, ::-1] + 0.5)

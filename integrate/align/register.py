@@ -1,0 +1,281 @@
+"""A registration: the transform that lays one image on another, with the evidence that it does."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from integrate.align.grid import read_grid
+from integrate.align.landmarks import Landmarks, fit_landmarks, left_out_errors
+from integrate.align.mutual import MutualInformation, find_way, refine_way
+from integrate.align.quality import Gates, Quality, agreement, folding, inverse_error, shared_information
+from integrate.align.store import hash_transform
+from integrate.align.transform import Affine, Chain, Transform, identity
+from integrate.align.working import Picture, draw_picture, pull_picture, working_sizes
+from integrate.errors import AlignmentError, RegistrationError
+from integrate.model.html import Html, card, rows
+from integrate.model.provenance import hash_settings, record
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Registration", "register", "register_stack"]
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A transform from the moving to the fixed space, and what was measured of it.
+
+    Parameters
+    ----------
+    transform
+        From the space of the moving image to that of the fixed one.
+    quality
+        The measurements, all of which passed the gates.
+    picture
+        Checkerboard of the two working pictures, grey values 0 … 255 ``(y, x)``: lines run on from field to field.
+    settings_hash
+        Hash of method and gates.
+    """
+
+    transform: Transform
+    quality: Quality
+    picture: np.ndarray[Any, Any]
+    settings_hash: str
+
+    def __repr__(self) -> str:
+        """Return the two spaces and the main numbers."""
+        found = self.quality
+        ends = f"{self.transform.source.name!r} -> {self.transform.target.name!r}"
+        return f"<Registration {ends}: agreement {found.agreement:.0%}, overlap {found.overlap:.0%}>"
+
+    def _repr_html_(self) -> str:
+        found = self.quality
+        unit = found.unit
+        body = [
+            ("tiles that agree", f"{found.agreement:.0%} of {found.tiles}"),
+            ("residual", f"{found.residual:.3g} {unit}"),
+            ("shared information", f"{found.information_before:.3f} → {found.information_after:.3f}"),
+            ("overlap", f"{found.overlap:.0%}"),
+            ("forth and back", f"{found.inverse:.3g} {unit}"),
+            ("folding", f"{found.folding:.1%}; local change {found.jacobian[0]:.2f}–{found.jacobian[1]:.2f}"),
+            ("scale", f"{found.scale:.3f}"),
+            ("landmarks", f"fit {found.landmark_fit:.3g}, left out {found.landmark_left_out:.3g} {unit}"),
+            ("working pixel", f"{found.working_pixel:.3g} {unit}"),
+        ]
+        shown = [row for row in body if "nan" not in row[1]]
+        data = base64.b64encode(_png(self.picture)).decode()
+        image = Html(
+            f'<img alt="checkerboard of both pictures" style="max-width:100%" src="data:image/png;base64,{data}">'
+        )
+        ends = f"{self.transform.source.name} → {self.transform.target.name}"
+        return card("Registration", rows(["measured", "value"], shown), image, subtitle=ends)
+
+
+def register(
+    moving: Any,
+    fixed: Any,
+    *,
+    method: MutualInformation | Landmarks | None = None,
+    gates: Gates | None = None,
+    moving_space: str | None = None,
+    fixed_space: str | None = None,
+) -> Registration:
+    """Return the transform that lays one image on another, or refuse.
+
+    Parameters
+    ----------
+    moving, fixed
+        Images or volumes, also of different modalities; ours or SpatialData elements, each in a space of its own.
+    method
+        `MutualInformation` (the default) looks at the pictures; `Landmarks` uses pairs of positions.
+    gates
+        What the result must reach; see `Gates`.
+    moving_space, fixed_space
+        The coordinate system of an element that lies in several.
+
+    Returns
+    -------
+    A `Registration`; its ``transform`` leads from the moving to the fixed space, for `move`, `resample` and `link`.
+
+    Raises
+    ------
+    RegistrationError
+        If no transform passes the gates: pictures of two things, too little overlap, or a bad optimum. Its ``quality``
+        holds what was measured.
+    AlignmentError
+        If both images already lie in one space.
+
+    Notes
+    -----
+    Working pictures of at most 400 pixels (80 voxels) per edge; similarities from 12 angles, the best refined to an
+    affine and, in two dimensions, to a B-spline, by Mattes mutual information (SimpleITK). What is reported is measured
+    anew, apart from what was optimised: in tiles all over the picture, is where it lies also where it fits best?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> section = ig.set_space(image, name="next section")
+    >>> corners = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
+    >>> found = register(image, section, method=ig.Landmarks(corners, corners, kind="rigid"))
+    >>> found.quality.landmark_fit
+    0.0
+    """
+    how = MutualInformation() if method is None else method
+    needed = Gates() if gates is None else gates
+    ends = [read_grid(moving, space=moving_space).space, read_grid(fixed, space=fixed_space).space]
+    if not ends[0].name or not ends[1].name or ends[0].name == ends[1].name:
+        raise AlignmentError(
+            f"the images lie in spaces {ends[0].name!r} and {ends[1].name!r}; expected two different ones: "
+            "images of one space lie on each other already, and set_space names one that has no name"
+        )
+    channels = (how.moving_channel, how.fixed_channel) if isinstance(how, MutualInformation) else (None, None)
+    wanted = how.working_pixel if isinstance(how, MutualInformation) else None
+    sizes = working_sizes(moving, fixed, working_pixel=wanted)
+    there = draw_picture(moving, size=sizes[0], channel=channels[0])
+    here = draw_picture(fixed, size=sizes[1], channel=channels[1])
+    way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_landmarks(how, *ends).inverse()
+    moved = pull_picture(there, here, way)
+    quality = _measured(here, there, moved, way, how)
+    faults = quality.faults(needed)
+    settings = hash_settings({"method": how, "gates": needed})
+    if faults:
+        error = RegistrationError(
+            f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}. Do both show "
+            "the same tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
+        )
+        error.quality = quality
+        raise error
+    forth = way.inverse()
+    record("register", transform=hash_transform(forth), settings=settings, **{"quality": quality.as_dict()})
+    return Registration(forth, quality, _checkerboard(here.values, moved), settings)
+
+
+def register_stack(
+    sections: Sequence[Any], *, method: MutualInformation | None = None, gates: Gates | None = None, reference: int = 0
+) -> list[Transform]:
+    """Return the transform of every section of a stack into the space of one of them.
+
+    Parameters
+    ----------
+    sections
+        Images in their order in the block, each in a space of its own.
+    method, gates
+        As of `register`; each section is registered to its neighbour on the side of the reference.
+    reference
+        Which section does not move.
+
+    Returns
+    -------
+    One transform per section; the reference's is the identity.
+
+    Raises
+    ------
+    RegistrationError
+        If two neighbours cannot be laid on each other; the message names them.
+
+    Examples
+    --------
+    >>> image = ig.datasets.toy_catalog()["fields"].read()
+    >>> [one.is_identity for one in register_stack([image])]
+    [True]
+    """
+    found: dict[int, Transform] = {reference: identity(read_grid(sections[reference]).space)}
+    outwards = [*range(reference + 1, len(sections)), *range(reference - 1, -1, -1)]
+    for number in outwards:
+        inner = number - 1 if number > reference else number + 1
+        step = register(sections[number], sections[inner], method=method, gates=gates).transform
+        found[number] = step.then(found[inner])
+    return [found[number] for number in range(len(sections))]
+
+
+def _measured(
+    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | Landmarks
+) -> Quality:
+    import numpy as np
+
+    pixel = fixed.grid.size[0]
+    share, tiles, residual = agreement(fixed, moved)
+    folds, change = folding(way, fixed)
+    ground = np.nan_to_num(pull_picture(replace(moving, values=moving.foreground.astype(np.float32)), fixed, way)) > 0.5
+    smaller = min(fixed.foreground.sum(), ground.sum()) or 1
+    found = Quality(
+        information_before=shared_information(fixed.values, pull_picture(moving, fixed, _centred(fixed, moving))),
+        information_after=shared_information(fixed.values, moved),
+        overlap=float((ground & fixed.foreground).sum() / smaller),
+        agreement=share,
+        tiles=tiles,
+        residual=residual * pixel,
+        folding=folds,
+        jacobian=change,
+        scale=_scale(way) if fixed.grid.space.unit == moving.grid.space.unit else float("nan"),
+        working_pixel=pixel,
+        unit=fixed.grid.space.unit,
+    )
+    if isinstance(how, Landmarks):
+        fit, left_out = _landmark_errors(how, way)
+        return replace(found, landmark_fit=fit, landmark_left_out=left_out, information_before=float("nan"))
+    if how.check_inverse:
+        start = _flat(way).inverse()
+        back = refine_way(moving, fixed, start, how)
+        return replace(found, inverse=inverse_error(way, back, fixed))
+    return found
+
+
+def _landmark_errors(how: Landmarks, way: Transform) -> tuple[float, float]:
+    import numpy as np
+
+    here, there = how.positions()
+    left_out = left_out_errors(how, way.target, way.source)
+    fit = np.linalg.norm(way.inverse().map_points(here) - there, axis=1)
+    known = np.isfinite(left_out).any()
+    return float(np.median(fit)), float(np.nanmedian(left_out)) if known else float("nan")
+
+
+def _flat(way: Transform) -> Affine:
+    """Return the affine part of a way, between its outer spaces."""
+    parts = way.parts if isinstance(way, Chain) else (way,)
+    flat = next((one for one in parts if isinstance(one, Affine)), identity(way.source))
+    return Affine(flat.matrix, way.source, way.target)
+
+
+def _scale(way: Transform) -> float:
+    """Return by how much lengths grow from the moving to the fixed image, as the affine part says."""
+    import numpy as np
+
+    if not isinstance(way, Affine | Chain):
+        return float("nan")
+    flat = _flat(way).array
+    n = way.source.ndim
+    return float(abs(np.linalg.det(flat[:n, :n])) ** (-1 / n))
+
+
+def _centred(fixed: Picture, moving: Picture) -> Affine:
+    """Return the way that only lays the middle of the tissue on the middle of the tissue."""
+    import numpy as np
+
+    n = fixed.values.ndim
+    grown = 1.0 if fixed.grid.space.unit == moving.grid.space.unit else moving.grid.size[0] / fixed.grid.size[0]
+    matrix = np.diag([grown] * n + [1.0])
+    matrix[:n, n] = moving.centre() - grown * fixed.centre()
+    return Affine(tuple(map(tuple, matrix.tolist())), fixed.grid.space, moving.grid.space)
+
+
+def _checkerboard(fixed: np.ndarray[Any, Any], moved: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return fields of the two pictures in turn (of a volume its middle slice), grey 0 … 255."""
+    import numpy as np
+
+    if fixed.ndim == 3:
+        fixed, moved = fixed[len(fixed) // 2], moved[len(moved) // 2]
+    field = max(8, max(fixed.shape) // 10)
+    y, x = np.indices(fixed.shape) // field
+    return np.rint(255 * np.nan_to_num(np.where((y + x) % 2, moved, fixed))).clip(0, 255).astype(np.uint8)
+
+
+def _png(picture: np.ndarray[Any, Any]) -> bytes:
+    import cv2
+
+    return bytes(cv2.imencode(".png", picture)[1].tobytes())

@@ -1,1 +1,0 @@
-"""Show: figures and HTML."""

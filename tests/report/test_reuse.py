@@ -1,0 +1,54 @@
+"""Reuse: a report stands as long as nothing that went into it has changed, and says what has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrate.report import run
+from integrate.report.run import run_report
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, write_notebook: Any, fixed_versions: Any) -> Path:
+    (tmp_path / "numbers.txt").write_text("1 2 3")
+    code = f"print(sum(map(int, open({str(tmp_path / 'numbers.txt')!r}).read().split())) * factor)"
+    path: Path = write_notebook(tmp_path / "sum.ipynb", '"""Parameters."""\nfactor = 1', code)
+    return path
+
+
+def test_a_report_is_made_again_only_when_something_changed_and_says_what(
+    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fixed_versions: dict[str, str]
+) -> None:
+    def again(**given: Any) -> Any:
+        return run_report(notebook, tmp_path / "out", progress=False, **given)
+
+    assert again().reasons == ("there is no report yet",)
+    first = again()
+    assert (first.reused, first.reasons) == (True, ())
+    numbers = tmp_path / "numbers.txt"
+    numbers.touch()
+    os.utime(numbers, (1, 1))
+    assert again().reused, "another time with the same bytes is no change"
+    numbers.write_text("1 2 4")
+    changed = again()
+    assert changed.reasons == ("numbers.txt has changed",)
+    assert "7" in changed.page.read_text()
+    assert again(parameters={"factor": 2}).reasons == ("parameter factor: 1 → 2",)
+    page = tmp_path / "out" / "report.html"
+    page.write_text(page.read_text() + "<p>more</p>")
+    assert again(parameters={"factor": 2}).reasons == ("the report was changed after it was made: 'report.html'",)
+    monkeypatch.setattr(run, "package_versions", lambda: {**fixed_versions, "numpy": "9.9"})
+    assert again(parameters={"factor": 2}).reasons == ("version numpy: absent → 9.9",)
+
+
+def test_a_notebook_that_was_edited_runs_again_and_so_does_one_that_is_told_to(notebook: Path, tmp_path: Path) -> None:
+    run_report(notebook, tmp_path / "out", progress=False)
+    forced = run_report(notebook, tmp_path / "out", progress=False, again=True)
+    assert (forced.reused, forced.reasons) == (False, ())
+    notebook.write_text(notebook.read_text().replace("factor = 1", "factor = 3"))
+    edited = run_report(notebook, tmp_path / "out", progress=False)
+    assert edited.reasons == ("the notebook sum.ipynb is another", "parameter factor: 1 → 3")
