@@ -84,10 +84,10 @@ from .features.radiomics.measure import measure_radiomics as measure_radiomics
 from .features.radiomics.nodules import segment_nodules as segment_nodules
 from .features.radiomics.normalise import BiasField as BiasField
 from .features.radiomics.normalise import Clip as Clip
-from .features.radiomics.normalise import IntensityLandmarks as IntensityLandmarks
+from .features.radiomics.normalise import HistogramScale as HistogramScale
 from .features.radiomics.normalise import WhiteStripe as WhiteStripe
 from .features.radiomics.normalise import ZScore as ZScore
-from .features.radiomics.normalise import fit_intensity_landmarks as fit_intensity_landmarks
+from .features.radiomics.normalise import fit_histogram_scale as fit_histogram_scale
 from .features.radiomics.normalise import normalise_intensity as normalise_intensity
 from .features.radiomics.perturb import Perturbation as Perturbation
 from .features.radiomics.response_map import filter_volume as filter_volume

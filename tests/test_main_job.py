@@ -29,7 +29,7 @@ def test_demo_recovers_what_was_planted(demo: tuple[Report, pd.DataFrame]) -> No
     recovered = demo[1].set_index("truth")["recovered"]
     looked_for = recovered[~recovered.str.startswith("later")]
     assert set(looked_for) == {"yes"}, demo[1].to_string()
-    assert len(looked_for) == 8
+    assert len(looked_for) == 9
 
 
 def test_demo_page_has_no_warning_and_every_part(demo: tuple[Report, pd.DataFrame]) -> None:

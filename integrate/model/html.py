@@ -185,10 +185,8 @@ def table(frame: pd.DataFrame, *, max_rows: int = 12, caption: object = "") -> H
     limit = max(40, 900 // (part.shape[1] + 1))
     named = _has_named_rows(frame)
     titles = [*(_index_titles(frame) if named else []), *(flat(column) for column in part.columns)]
-    body = [
-        (*(_levels(label) if named else ()), *values)
-        for label, values in zip(part.index, part.itertuples(index=False, name=None), strict=True)
-    ]
+    lines = part.itertuples(index=False, name=None) if part.columns.size else [()] * len(part)  # pandas gives no lines
+    body = [(*(_levels(label) if named else ()), *values) for label, values in zip(part.index, lines, strict=True)]
     shown = rows(titles, [[cut(value, limit) for value in row] for row in body], caption=caption)
     hidden = [
         f"{n - k} more {what}" for n, k, what in zip(frame.shape, part.shape, ("rows", "columns"), strict=True) if n > k

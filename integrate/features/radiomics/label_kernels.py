@@ -22,28 +22,28 @@ def find_boxes(labels: Array) -> tuple[Array, Array]:
     number, last, row = 0, np.int64(0), -1
     for z in range(slices):
         for y in range(rows):
-            for x in range(columns):
+            x = 0
+            while x < columns:
                 label = np.int64(labels[z, y, x])
+                first = x
+                x += 1
+                while x < columns and labels[z, y, x] == label:
+                    x += 1
                 if label == 0:
                     continue
                 if label != last:
                     last = label
-                    if label in row_of:
-                        row = row_of[label]
-                    else:
+                    if label not in row_of:
                         if number == len(found):
                             found = np.append(found, np.empty(number, np.int64))
                             ends = np.concatenate((ends, np.empty((number, 6), np.int64)))
-                        row = number
-                        row_of[label] = row
-                        found[row] = label
-                        ends[row, :3] = np.array([z, y, x])
-                        ends[row, 3:] = np.array([z, y, x])
+                        row_of[label], found[number] = number, label
+                        ends[number] = np.array([z, y, first, z, y, x - 1])
                         number += 1
-                end = ends[row]
-                end[1] = min(end[1], y)
-                end[2] = min(end[2], x)
-                end[3] = z
-                end[4] = max(end[4], y)
-                end[5] = max(end[5], x)
+                    row = row_of[label]
+                ends[row, 1] = min(ends[row, 1], y)
+                ends[row, 2] = min(ends[row, 2], first)
+                ends[row, 3] = z
+                ends[row, 4] = max(ends[row, 4], y)
+                ends[row, 5] = max(ends[row, 5], x - 1)
     return found[:number], ends[:number]

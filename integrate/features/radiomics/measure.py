@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DataError, ParameterError, some
+from integrate.errors import DataError, DatasetNotFoundError, ParameterError, closest, some
 from integrate.features.grid import shared_ids
 from integrate.features.radiomics.families import explain, measure_region
 from integrate.features.radiomics.grid import Pose, VoxelGrid, read_grid
@@ -15,12 +15,13 @@ from integrate.features.radiomics.perturb import Inputs, Perturbation
 from integrate.features.radiomics.process import Lesion, Scene, make_scene, process_region, process_response
 from integrate.features.radiomics.settings import Radiomics
 from integrate.features.radiomics.table import define_columns, make_lesion_table
-from integrate.keys import ACQUISITION_ID, ATTRS, REGION_ID
+from integrate.keys import ATTRS
 from integrate.model.image import image_notes
 from integrate.model.provenance import hash_array, hash_settings, record
 
 if TYPE_CHECKING:
     import anndata as ad
+    import geopandas as gpd
     import numpy as np
     import xarray as xr
 
@@ -29,10 +30,10 @@ __all__ = ["measure_perturbed", "measure_radiomics"]
 
 def measure_radiomics(
     volume: xr.DataArray,
-    mask: xr.DataArray,
+    mask: xr.DataArray | gpd.GeoDataFrame,
     *,
     settings: Radiomics = Radiomics(),  # noqa: B008 - a frozen record
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int | str] | None = None,
     region: str | None = None,
     threads: int | None = None,
 ) -> ad.AnnData:
@@ -45,11 +46,13 @@ def measure_radiomics(
         ``attrs["integrate"]["affine_lps"]``, else from z, y and x coordinates in mm. NaN is "no intensity".
     mask
         Labels, dims ``(z, y, x)``: 0 is background, every other value one lesion; a boolean mask is lesion 1. On the
-        grid of `volume` or another one of the same patient; it is never the volume that is moved.
+        grid of `volume` or another one of the same patient; it is never the volume that is moved. `DicomSeg` gives such
+        labels with names. Or the contours that `RtStruct` gives: each structure is a lesion, and they may overlap.
     settings
         Image processing, grey levels, families: see `Radiomics`.
     labels
-        Lesions to measure; by default all that occur. One that does not occur is a row of NaN with a reason.
+        Lesions to measure, by label or by name; by default all that occur. A label that does not occur is a row of NaN
+        with a reason.
     region
         Name of the mask, to which rows belong. By default the ``region_id``, else the ``acquisition_id`` the arrays
         carry, else ``"lesions"``.
@@ -61,9 +64,10 @@ def measure_radiomics(
     -------
     AnnData, lesions in ascending order of label (or as in `labels`) by features, float64.
 
-    - ``obs``: ``instance_id`` (the label), ``region``, ids, ``n_voxels`` (of the morphological mask, after
-      interpolation), ``n_measured`` (of them, with an intensity that counts), ``n_nan`` (of them, without intensity)
-      and ``reason``: why features are missing, or that the lesion is cut off by the edge of the image.
+    - ``obs``: ``instance_id`` (the label), ``name`` (``""`` where the mask names none), ``region``, ids, ``n_voxels``
+      (of the morphological mask, after interpolation), ``n_measured`` (of them, with an intensity that counts),
+      ``n_nan`` (of them, without intensity) and ``reason``: why features are missing, or that the lesion is cut off by
+      the edge of the image.
     - ``var``: IBSI tags such as ``cm_joint_max_3D_comb``, after the name of a filter such as ``log_1.5mm_stat_mean``,
       with unit, IBSI ids, words, settings and input hash.
     - ``obsm["spatial"]``: centres of mass ``x, y, z`` in mm, in patient coordinates where the volume states them.
@@ -83,6 +87,8 @@ def measure_radiomics(
         If they carry different ids.
     ParameterError
         If `threads` is below 1 or `labels` repeat.
+    DatasetNotFoundError
+        If no lesion has a wanted name.
 
     Notes
     -----
@@ -100,8 +106,12 @@ def measure_radiomics(
     >>> lesion.var.loc["stat_mean", "definition"]
     'IBSI:Q4LE'
     """
+    import xarray as xr
+
+    if not isinstance(mask, xr.DataArray):
+        return _measure_structures(volume, mask, settings, labels, region, threads)
     inputs = _load(volume, mask, labels, threads)
-    name = region or inputs.ids.get(REGION_ID) or inputs.ids.get(ACQUISITION_ID) or "lesions"
+    name = region or inputs.region
     table = _measure_table(inputs, settings, name, threads)
     _record(table, name)
     return table
@@ -113,7 +123,7 @@ def measure_perturbed(
     perturbations: Sequence[Perturbation],
     *,
     settings: Radiomics,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int | str] | None = None,
     region: str | None = None,
     threads: int | None = None,
 ) -> ad.AnnData:
@@ -163,7 +173,7 @@ def measure_perturbed(
     if moving and settings.resample is None:
         raise ParameterError(f"{some(moving)} interpolate: say how with settings=Radiomics(resample=Resample(...))")
     inputs = _load(volume, mask, labels, threads)
-    name = region or inputs.ids.get(REGION_ID) or inputs.ids.get(ACQUISITION_ID) or "lesions"
+    name = region or inputs.region
     tables = []
     for one in perturbations:
         table = _measure_table(one.change(inputs), settings, name, threads, one.pose)
@@ -177,7 +187,41 @@ def measure_perturbed(
     return together
 
 
-def _load(volume: xr.DataArray, mask: xr.DataArray, labels: Sequence[int] | None, threads: int | None) -> Inputs:
+def _measure_structures(
+    volume: xr.DataArray,
+    structures: gpd.GeoDataFrame,
+    settings: Radiomics,
+    names: Sequence[int | str] | None,
+    region: str | None,
+    threads: int | None,
+) -> ad.AnnData:
+    """Return one row per structure, each drawn on the volume's grid by itself as they may overlap."""
+    import anndata as ad
+
+    from integrate.readers.rtstruct import CLOSED, label_structures
+
+    if "roi_name" not in structures:
+        raise DataError(f"the mask is a {type(structures).__name__}; expected labels (z, y, x) or contours of RtStruct")
+    known = list(dict.fromkeys(structures.loc[structures["kind"].isin(CLOSED), "roi_name"]))
+    tables = []
+    for number, structure in enumerate(known, start=1):
+        if names is None or structure in names or number in names:
+            drawn = label_structures(structures, volume, names=[structure]) * number
+            drawn.attrs[ATTRS] = {**image_notes(volume), "labels": {str(number): structure}}
+            inputs = _load(volume, drawn, [number], threads)
+            tables.append(_measure_table(inputs, settings, region or inputs.region, threads))
+    lost = [one for one in names or () if one not in known and one not in range(1, len(known) + 1)]
+    if lost or not tables:
+        raise DatasetNotFoundError(f"no structure named {some(lost)}; {closest(str((lost or [''])[0]), known)}")
+    table = ad.concat(tables, merge="first")
+    together = hash_settings([one.uns[ATTRS]["input_hash"] for one in tables])
+    table.var["input_hash"] = together
+    table.uns.update({**tables[0].uns, ATTRS: {**tables[0].uns[ATTRS], "input_hash": together}})
+    _record(table, table.obs["region"].iloc[0])
+    return table
+
+
+def _load(volume: xr.DataArray, mask: xr.DataArray, labels: Sequence[int | str] | None, threads: int | None) -> Inputs:
     """Return image and labels in memory, checked."""
     if threads is not None and threads < 1:
         raise ParameterError(f"threads is {threads}; expected 1 or more, or None for one per processor")
@@ -186,9 +230,11 @@ def _load(volume: xr.DataArray, mask: xr.DataArray, labels: Sequence[int] | None
     grids = read_grid(volume, what="volume"), read_grid(mask, what="mask")
     ids = shared_ids(volume, mask)
     image, drawn = _load_image(volume), _load_labels(mask)
-    wanted = _wanted(labels, find_boxes(drawn)[0].tolist(), boolean=mask.dtype.kind == "b")
+    boxes = find_boxes(drawn)
+    names = {int(label): str(name) for label, name in image_notes(mask).get("labels", {}).items()}
+    wanted = _wanted(labels, boxes[0].tolist(), names, boolean=mask.dtype.kind == "b")
     input_hash = hash_settings([hash_array(image), asdict(grids[0]), hash_array(drawn), asdict(grids[1])])
-    return Inputs(image, grids[0], drawn, grids[1], wanted, ids, image_notes(volume), input_hash)
+    return Inputs(image, grids[0], drawn, grids[1], boxes, wanted, names, ids, image_notes(volume), input_hash)
 
 
 def _measure_table(
@@ -200,14 +246,12 @@ def _measure_table(
 ) -> ad.AnnData:
     import numpy as np
 
-    from integrate.features.radiomics.label_kernels import find_boxes
-
     scene = make_scene(inputs.image, inputs.image_grid, inputs.drawn, inputs.mask_grid, settings, pose)
-    found, ends = find_boxes(inputs.drawn)
-    boxes = {int(label): (one[:3], one[3:]) for label, one in zip(found, ends, strict=True)}
+    boxes = {int(label): (ends[:3], ends[3:]) for label, ends in zip(*inputs.boxes, strict=True)}
     rows = _measure_all(scene, inputs.labels, boxes, settings, threads)
     return make_lesion_table(
         inputs.labels,
+        inputs.names,
         [lesion for lesion, _, _ in rows],
         [row for _, row, _ in rows],
         settings,
@@ -250,10 +294,17 @@ def _load_labels(mask: xr.DataArray) -> np.ndarray[Any, Any]:
     return drawn
 
 
-def _wanted(labels: Sequence[int] | None, present: Sequence[int], *, boolean: bool) -> list[int]:
+def _wanted(
+    labels: Sequence[int | str] | None, present: Sequence[int], names: Mapping[int, str], *, boolean: bool
+) -> list[int]:
     if labels is None:
         return sorted(present) or ([1] if boolean else [])
-    wanted = [int(label) for label in labels]
+    wanted = []
+    for label in labels:
+        named = [number for number, name in names.items() if name == label]
+        if isinstance(label, str) and not named:
+            raise DatasetNotFoundError(f"no lesion named {label!r}; {closest(label, names.values())}")
+        wanted += named if isinstance(label, str) else [int(label)]
     if len(set(wanted)) < len(wanted) or any(label < 1 for label in wanted):
         raise ParameterError(f"labels are {wanted}; expected different numbers of 1 and above")
     return wanted

@@ -16,6 +16,8 @@ __all__ = ["measure_morphology"]
 
 #: Terms of the series for the surface of an ellipsoid; the IBSI manual takes 20.
 _ELLIPSOID_TERMS = 20
+#: How many rows of a spectrum are transformed and summed at a time.
+_ROWS = 8
 
 
 def measure_morphology(region: Region) -> np.ndarray[Any, Any]:
@@ -143,9 +145,13 @@ def _autocorrelation(region: Region, spacing: np.ndarray[Any, Any]) -> tuple[flo
     present = region.measured[cut].astype(np.float64)
     off = np.where(region.measured[cut], region.image[cut] - values.mean(), 0.0)
     shape = tuple(2 * fft.next_fast_len(n, real=True) for n in present.shape)
-    has, has_off, has_square = (_spectrum(one, shape) for one in (present, off, off * off))
     weights = _weight_spectrum(shape, spacing)
-    pairs, products, squares = sum_spectra(weights, has, has_off, has_square, shape[2]) / math.prod(shape)
+    planes = [_plane_spectrum(one, shape) for one in (present, off, off * off)]
+    sums = np.zeros(3)
+    for first in range(0, shape[1], _ROWS):  # whole spectra would not fit the processor's cache
+        has, has_off, has_square = (fft.fft(one[:, first : first + _ROWS], shape[0], axis=0) for one in planes)
+        sums += sum_spectra(weights, has, has_off, has_square, first, shape)
+    pairs, products, squares = sums / math.prod(shape)
     variance = float((off * off).sum())
     moran = values.size / pairs * products / variance
     geary = (values.size - 1) / (2 * pairs) * (2 * squares - 2 * products) / variance
@@ -162,11 +168,11 @@ def _bounding_box(mask: np.ndarray[Any, Any]) -> tuple[slice, ...]:
     return tuple(ends)
 
 
-def _spectrum(values: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
-    """Return the half spectrum of values with zeros appended, not transforming rows that hold only those."""
+def _plane_spectrum(values: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
+    """Return the half spectrum within slices of values with zeros appended, not transforming rows of only those."""
     from scipy import fft
 
-    return fft.fft(fft.fft(fft.rfft(values, shape[2], axis=2), shape[1], axis=1), shape[0], axis=0)
+    return fft.fft(fft.rfft(values, shape[2], axis=2), shape[1], axis=1)
 
 
 def _weight_spectrum(shape: tuple[int, ...], spacing: np.ndarray[Any, Any]) -> Any:

@@ -94,20 +94,22 @@ def sum_moments(inside: Array) -> Array:
 
 
 @nb.njit(nogil=True, cache=True)
-def sum_spectra(weights: Array, present: Array, off: Array, square: Array, columns: int) -> Array:
+def sum_spectra(
+    weights: Array, present: Array, off: Array, square: Array, first: int, shape: tuple[int, int, int]
+) -> Array:
     """Return the weighted sums over all pairs of present · present, off · off and square · present (Parseval).
 
-    `weights` is an eighth of an even spectrum, the others are half spectra of `columns` values: every frequency along
-    x but 0 and the highest stands for two.
+    `weights` is an eighth of an even spectrum of `shape`; of the half spectra of the others these are the rows from
+    `first` on. Every frequency along x but 0 and the highest stands for two.
     """
     slices, rows, half = present.shape
     sums = np.zeros(3)
     for z in range(slices):
         for y in range(rows):
             line = np.zeros(3)
-            row = weights[min(z, slices - z), min(y, rows - y)]
+            row = weights[min(z, slices - z), min(first + y, shape[1] - first - y)]
             for x in range(half):
-                weight = row[x] if x == 0 or 2 * x == columns else 2 * row[x]
+                weight = row[x] if x == 0 or 2 * x == shape[2] else 2 * row[x]
                 one, two, three = present[z, y, x], off[z, y, x], square[z, y, x]
                 line[0] += weight * (one.real * one.real + one.imag * one.imag)
                 line[1] += weight * (two.real * two.real + two.imag * two.imag)
@@ -122,7 +124,7 @@ def average_spheres(image: Array, voxels: Array, reach: Array) -> Array:
 
     Row ``k`` of `reach` holds ``dz, dy`` and how far the sphere extends along x there. Sums come from running totals
     along x of what differs from the mean intensity, so that they lose no digits. Totals are padded by the largest
-    extent, so that no row needs a bounds check.
+    extent, so that no row needs a bounds check. Voxels in one row, which are sorted, are summed side by side.
     """
     slices, rows, columns = image.shape
     pz, py, px = reach[:, 0].max(), reach[:, 1].max(), reach[:, 2].max()
@@ -150,17 +152,28 @@ def average_spheres(image: Array, voxels: Array, reach: Array) -> Array:
     everything = (2 * reach[:, 2] + 1).sum()
     complete = number == image.size
     means = np.empty(len(voxels))
-    for v in range(len(voxels)):
-        z, y, x = voxels[v]
-        at = ((z + pz) * shape[1] + y + py) * shape[2] + x + px
-        summed = 0.0
+    sums, numbers = np.empty(columns), np.empty(columns, np.int32)
+    v = 0
+    while v < len(voxels):
+        z, y, first = voxels[v]
+        stop = v + 1
+        while stop < len(voxels) and voxels[stop, 0] == z and voxels[stop, 1] == y:
+            stop += 1
+        width = voxels[stop - 1, 2] + 1 - first
+        at = ((z + pz) * shape[1] + y + py) * shape[2] + first + px
+        within = complete and pz <= z < slices - pz and py <= y < rows - py
+        within = within and px <= first and first + width <= columns - px
+        sums[:width], numbers[:width] = 0.0, everything if within else 0
         for k in range(len(reach)):
-            summed += totals[at + stops[k]] - totals[at + starts[k]]
-        within = pz <= z < slices - pz and py <= y < rows - py and px <= x < columns - px
-        counted = everything
-        if not (complete and within):
-            counted = 0
-            for k in range(len(reach)):
-                counted += counts[at + stops[k]] - counts[at + starts[k]]
-        means[v] = summed / counted + centre if counted else np.nan
+            before, after = totals[at + starts[k] :][:width], totals[at + stops[k] :][:width]
+            for x in range(width):
+                sums[x] += after[x] - before[x]
+            if not within:
+                fewer, more = counts[at + starts[k] :][:width], counts[at + stops[k] :][:width]
+                for x in range(width):
+                    numbers[x] += more[x] - fewer[x]
+        for one in range(v, stop):
+            x = voxels[one, 2] - first
+            means[one] = sums[x] / numbers[x] + centre if numbers[x] else np.nan
+        v = stop
     return means

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BiasField",
     "Clip",
-    "IntensityLandmarks",
+    "HistogramScale",
     "WhiteStripe",
     "ZScore",
-    "fit_intensity_landmarks",
+    "fit_histogram_scale",
     "normalise_intensity",
 ]
 
@@ -111,7 +111,7 @@ class WhiteStripe:
 
 
 @dataclass(frozen=True, slots=True)
-class IntensityLandmarks:
+class HistogramScale:
     """A piecewise linear scale on which percentiles of the mask fall on those of a cohort (Nyúl et al., IEEE TMI 2000).
 
     Parameters
@@ -119,11 +119,11 @@ class IntensityLandmarks:
     percentiles
         Which percentiles of a mask are landmarks.
     scale
-        Where each of them falls; `fit_intensity_landmarks` finds them in a cohort.
+        Where each of them falls; `fit_histogram_scale` finds them in a cohort.
 
     Examples
     --------
-    >>> IntensityLandmarks((1, 50, 99), (0, 40, 100)).scale
+    >>> HistogramScale((1, 50, 99), (0, 40, 100)).scale
     (0, 40, 100)
     """
 
@@ -168,7 +168,7 @@ class BiasField:
             raise ParameterError(f"expected shrink and iterations of 1 and above, found {self}")
 
 
-Normalisation = Clip | ZScore | WhiteStripe | IntensityLandmarks | BiasField
+Normalisation = Clip | ZScore | WhiteStripe | HistogramScale | BiasField
 
 
 def normalise_intensity(volume: xr.DataArray, by: Normalisation, *, mask: xr.DataArray | None = None) -> xr.DataArray:
@@ -179,7 +179,7 @@ def normalise_intensity(volume: xr.DataArray, by: Normalisation, *, mask: xr.Dat
     volume
         Intensities, dims ``(z, y, x)``; NaN is "no intensity" and stays so.
     by
-        `Clip`, `ZScore`, `WhiteStripe`, `IntensityLandmarks` or `BiasField`.
+        `Clip`, `ZScore`, `WhiteStripe`, `HistogramScale` or `BiasField`.
     mask
         Voxels that tell the scale, not 0, on the grid of `volume`: the brain or the body, not the lesion. By default
         every voxel above 0 of an MR is body, or every voxel where none is below 0 or the volume is negative.
@@ -232,12 +232,12 @@ def normalise_intensity(volume: xr.DataArray, by: Normalisation, *, mask: xr.Dat
     return volume.copy(data=image).assign_attrs({ATTRS: notes})
 
 
-def fit_intensity_landmarks(
+def fit_histogram_scale(
     volumes: Iterable[xr.DataArray],
     *,
     masks: Iterable[xr.DataArray | None] | None = None,
     percentiles: tuple[float, ...] = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99),
-) -> IntensityLandmarks:
+) -> HistogramScale:
     """Return the standard scale of a cohort: the mean place of each percentile, where the outermost are 0 and 100.
 
     Parameters
@@ -262,7 +262,7 @@ def fit_intensity_landmarks(
     --------
     >>> from integrate.features.radiomics.phantom import digital_phantom
     >>> image, _ = digital_phantom()
-    >>> fit_intensity_landmarks([image, 2 * image], percentiles=(0, 80, 100)).scale
+    >>> fit_histogram_scale([image, 2 * image], percentiles=(0, 80, 100)).scale
     (0.0, 37.5, 100.0)
     """
     import numpy as np
@@ -274,7 +274,7 @@ def fit_intensity_landmarks(
         places.append((found - found[0]) / (found[-1] - found[0]) * 100)
     if not places:
         raise DataError("there is no volume to find landmarks in")
-    return IntensityLandmarks(percentiles, tuple(np.mean(places, axis=0).tolist()))
+    return HistogramScale(percentiles, tuple(np.mean(places, axis=0).tolist()))
 
 
 def _inside(volume: xr.DataArray, mask: xr.DataArray | None) -> Array:
@@ -290,10 +290,10 @@ def _inside(volume: xr.DataArray, mask: xr.DataArray | None) -> Array:
     return inside
 
 
-def _rescale(image: Array, values: Array, by: ZScore | WhiteStripe | IntensityLandmarks) -> Array:
+def _rescale(image: Array, values: Array, by: ZScore | WhiteStripe | HistogramScale) -> Array:
     import numpy as np
 
-    if isinstance(by, IntensityLandmarks):
+    if isinstance(by, HistogramScale):
         return _interpolate(image, _landmarks(values, by.percentiles), np.array(by.scale, float))
     if isinstance(by, WhiteStripe):
         values = _stripe(values, by)

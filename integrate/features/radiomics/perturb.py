@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import ParameterError
 from integrate.features.radiomics.filters import check_positive
 from integrate.features.radiomics.grid import Pose, VoxelGrid
+from integrate.keys import ACQUISITION_ID, REGION_ID
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,16 +23,23 @@ __all__ = ["Inputs", "Perturbation", "estimate_noise"]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Image and labels in memory with their grids, which labels are wanted, and what is known of them."""
+    """Image and labels in memory with their grids, where each label is, which are wanted, and what is known."""
 
     image: Array
     image_grid: VoxelGrid
     drawn: Array
     mask_grid: VoxelGrid
+    boxes: tuple[Array, Array]
     labels: list[int]
+    names: Mapping[int, str]
     ids: dict[str, str]
     notes: Mapping[str, Any]
     input_hash: str
+
+    @property
+    def region(self) -> str:
+        """What rows belong to when nothing else is said."""
+        return self.ids.get(REGION_ID) or self.ids.get(ACQUISITION_ID) or "lesions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +125,20 @@ class Perturbation:
         """Return image and outlines after what changes their voxels."""
         import numpy as np
 
+        from integrate.features.radiomics.label_kernels import find_boxes
+
         rng = np.random.default_rng(self.seed)
         if self.noise:
             deviation = self.noise * estimate_noise(inputs.image)
             inputs = replace(inputs, image=inputs.image + rng.normal(0, deviation, inputs.image.shape))
         if self.grow or self.contour_mm:
-            inputs = replace(inputs, drawn=self._move_outlines(inputs, rng))
+            drawn = self._move_outlines(inputs, rng)
+            inputs = replace(inputs, drawn=drawn, boxes=find_boxes(drawn))
         return inputs
 
     def _move_outlines(self, inputs: Inputs, rng: np.random.Generator) -> Array:
-        from integrate.features.radiomics.label_kernels import find_boxes
-
         drawn = inputs.drawn.copy()
-        for label, ends in zip(*find_boxes(inputs.drawn), strict=True):
+        for label, ends in zip(*inputs.boxes, strict=True):
             if int(label) in inputs.labels:
                 reach = self._reach(ends, inputs.mask_grid.spacing_mm)
                 box = tuple(

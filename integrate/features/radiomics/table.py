@@ -59,6 +59,7 @@ def define_columns(settings: Radiomics) -> list[Column]:
 
 def make_lesion_table(
     labels: Sequence[int],
+    names: Mapping[int, str],
     lesions: Sequence[Lesion],
     rows: Sequence[np.ndarray[Any, Any]],
     settings: Radiomics,
@@ -77,6 +78,7 @@ def make_lesion_table(
     obs = pd.DataFrame(
         {
             INSTANCE_ID: np.array(labels, np.int64),
+            "name": np.array([names.get(label, "") for label in labels], object),
             _REGION: pd.Categorical([region] * number, categories=[region]),
             **{key: pd.Categorical([value] * number, categories=[value]) for key, value in ids.items()},
             **{name: np.array([getattr(one, name) for one in lesions], np.int64) for name in _COUNTS},
@@ -120,4 +122,6 @@ def _unit(one: Definition, intensity: str, *, levelled: bool) -> str:
         return "1"
     if not intensity:
         return ""
+    if intensity == "1":
+        return "mm3" if one.unit == "i*mm3" else "1"
     return {"i": intensity, "g": intensity, "i2": f"({intensity})2", "i*mm3": f"({intensity}).mm3"}[one.unit]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError
 from integrate.keys import ATTRS
+from integrate.model.image import image_notes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,7 +28,7 @@ def make_volume(
     Parameters
     ----------
     data
-        Array ``(z, y, x)``.
+        Array ``(z, y, x)``, or a single slice ``(y, x)``; the ids of a DataArray are kept unless `ids` are given.
     spacing_mm
         Distance of voxel centres ``(z, y, x)``.
     affine_lps
@@ -44,7 +45,7 @@ def make_volume(
     Raises
     ------
     DataError
-        If `data` has not three axes.
+        If `data` has neither three axes nor two.
 
     Examples
     --------
@@ -55,6 +56,10 @@ def make_volume(
     import numpy as np
     import xarray as xr
 
+    if ids is None and isinstance(data, xr.DataArray):
+        ids = image_notes(data).get("ids")
+    data = data.data if isinstance(data, xr.DataArray) else data
+    data = data[None] if data.ndim == 2 else data
     if data.ndim != 3 or len(spacing_mm) != 3:
         raise DataError(f"expected (z, y, x) and three spacings, found {tuple(data.shape)} and {tuple(spacing_mm)}")
     coords = {

@@ -332,6 +332,28 @@ def test_an_unknown_voxel_is_filtered_like_its_neighbour_and_stays_unknown() -> 
 
 
 @pytest.mark.parametrize(
+    ("image", "inside", "reason"),
+    [
+        (noise(0, (1, 5, 6)), np.arange(30).reshape(1, 5, 6) == 0, "one voxel: no spread and no neighbours"),
+        (np.full((1, 5, 6), np.nan), np.ones((1, 5, 6), bool), "every voxel is NaN: form only"),
+        (np.full((1, 5, 6), 3.0), np.ones((1, 5, 6), bool), "one intensity: no spread"),
+        (noise(0, (1, 5, 6)), np.zeros((1, 5, 6), bool), "no voxel has this label"),
+    ],
+)
+def test_lesions_with_little_to_measure_have_defined_values_or_a_reason(
+    image: np.ndarray, inside: np.ndarray, reason: str
+) -> None:
+    filters = [*EVERY, SimoncelliFilter(1)]
+    chosen = Radiomics(families=["statistics"], filters=filters, filter_families=["statistics", "glcm"])
+    mask = make_volume(inside.astype(np.uint8), spacing_mm=(5, 1, 1))
+    table = measure_radiomics(volume(image, (5, 1, 1)), mask, settings=chosen, labels=[1])
+    assert table.obs["reason"].tolist() == [reason]
+    assert table.n_vars == 18 + len(filters) * 43
+    known = bool(inside.any() and np.isfinite(image).any())
+    assert np.isfinite(table[:, "log_1.2mm_stat_mean"].X[0, 0]) == known
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: MeanFilter(4), "size is 4; expected an odd number"),

@@ -15,11 +15,11 @@ from integrate.features.radiomics.measure import measure_radiomics
 from integrate.features.radiomics.normalise import (
     BiasField,
     Clip,
-    IntensityLandmarks,
+    HistogramScale,
     Normalisation,
     WhiteStripe,
     ZScore,
-    fit_intensity_landmarks,
+    fit_histogram_scale,
     normalise_intensity,
 )
 from integrate.features.radiomics.settings import Radiomics
@@ -43,7 +43,7 @@ def brain(seed: int = 0) -> tuple[xr.DataArray, xr.DataArray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "by", [ZScore(), ZScore(outliers_sigma=3), WhiteStripe(), IntensityLandmarks((1, 30, 99), (0, 55, 100))]
+    "by", [ZScore(), ZScore(outliers_sigma=3), WhiteStripe(), HistogramScale((1, 30, 99), (0, 55, 100))]
 )
 @pytest.mark.parametrize("masked", [True, False])
 def test_gain_and_offset_of_a_scanner_vanish(by: Normalisation, *, masked: bool) -> None:
@@ -87,7 +87,7 @@ def test_landmarks_of_a_cohort_fall_on_one_scale() -> None:
     for seed, bend in enumerate((0.7, 1.0, 1.4)):
         image, mask, _ = brain(seed)
         scans.append(((image**bend).assign_attrs(image.attrs), mask))
-    scale = fit_intensity_landmarks(
+    scale = fit_histogram_scale(
         [image for image, _ in scans], masks=[mask for _, mask in scans], percentiles=percentiles
     )
     assert scale.scale[0] == 0
@@ -126,7 +126,7 @@ def test_what_was_done_is_in_the_volume_and_in_the_table() -> None:
     lesion = make_volume((tissue == 2).astype(np.uint8), spacing_mm=(3, 1, 1))
     table = measure_radiomics(done, lesion, settings=Radiomics(families=["statistics"]))
     assert table.uns["integrate"]["processing"] == done.attrs["integrate"]["processing"]
-    assert table.var.loc["stat_mean", "unit"] == "1"
+    assert table.var.loc[["stat_mean", "stat_var"], "unit"].tolist() == ["1", "1"]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_what_was_done_is_in_the_volume_and_in_the_table() -> None:
     [
         (lambda image, mask: Clip(4, 4), "the interval is 4 to 4; expected low < high"),
         (lambda image, mask: WhiteStripe("PD"), "no contrast 'PD'"),
-        (lambda image, mask: IntensityLandmarks((1, 99), (0, 50, 100)), "2 percentiles have 3 places"),
-        (lambda image, mask: IntensityLandmarks((1, 99), (5, 5)), "scale are (5, 5); expected two or more, rising"),
+        (lambda image, mask: HistogramScale((1, 99), (0, 50, 100)), "2 percentiles have 3 places"),
+        (lambda image, mask: HistogramScale((1, 99), (5, 5)), "scale are (5, 5); expected two or more, rising"),
         (lambda image, mask: normalise_intensity(image, ZScore(), mask=mask * 0), "no voxel of the mask"),
         (
             lambda image, mask: normalise_intensity(image * 0 + 7, ZScore(), mask=mask),
@@ -144,8 +144,8 @@ def test_what_was_done_is_in_the_volume_and_in_the_table() -> None:
         (lambda image, mask: normalise_intensity(image * 0 + 7, WhiteStripe(), mask=mask), "too alike for a histogram"),
         (lambda image, mask: normalise_intensity(image, ZScore(), mask=mask[1:]), "is not on the grid of the volume"),
         (lambda image, mask: normalise_intensity(image - 500, BiasField(), mask=mask), "from intensities above 0"),
-        (lambda image, mask: fit_intensity_landmarks([image * 0 + 1]), "expected them to rise"),
-        (lambda image, mask: fit_intensity_landmarks([]), "there is no volume"),
+        (lambda image, mask: fit_histogram_scale([image * 0 + 1]), "expected them to rise"),
+        (lambda image, mask: fit_histogram_scale([]), "there is no volume"),
         (lambda image, mask: BiasField(shrink=0), "expected shrink and iterations of 1 and above"),
     ],
 )
