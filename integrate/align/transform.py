@@ -312,6 +312,15 @@ class DisplacementField(Transform):
     Notes
     -----
     Beyond the outer nodes the displacement of the nearest node holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> vectors = np.zeros((2, 2, 2))
+    >>> vectors[:, 1, 0] = 4.0
+    >>> field = DisplacementField(vectors, (0, 0), (10, 10), ig.Space("slide", "um"), ig.Space("section", "um"))
+    >>> field.map_points([[5, 5]]).tolist()
+    [[7.0, 5.0]]
     """
 
     vectors: np.ndarray[Any, Any]
@@ -370,6 +379,14 @@ class ThinPlate(Transform):
     Notes
     -----
     Bookstein, IEEE PAMI 1989; kernel ``r² log r`` in two dimensions and ``-r`` in three. The affine part is free.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> here = np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
+    >>> plate = ThinPlate(here, here + [1, 2], ig.Space("slide", "um"), ig.Space("section", "um"))
+    >>> plate.map_points([[5, 5]]).round(6).tolist()
+    [[6.0, 7.0]]
     """
 
     landmarks: np.ndarray[Any, Any]

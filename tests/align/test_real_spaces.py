@@ -53,7 +53,7 @@ def one_millimetre(grid: Grid) -> Grid:
 
 @pytest.mark.parametrize(("modality", "published"), [("CT", 52975), ("MR_T1", 53227)])
 def test_resampled_masks_have_the_published_volume(patient: dict[str, Any], modality: str, published: int) -> None:
-    """Five of the teams publish these counts of 1 mm voxels (morph_vol_approx), to the voxel."""
+    """Six of the eight teams publish these counts of 1 mm voxels (morph_vol_approx), to the voxel."""
     mask = patient[f"{modality}_mask"]
     part = set_space(mask.astype(np.float64), name="patient")
     fine = resample(part, like=one_millimetre(read_grid(part)), fill=0)
