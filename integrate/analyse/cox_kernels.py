@@ -36,6 +36,15 @@ EXHAUSTED = 1e-6
 
 
 @nb.njit(nogil=True, cache=True)
+def _add_moments(row: Array, weight: float, first: Array, second: Array) -> None:
+    """Add a weighted row, and the lower triangle of its square."""
+    for a in range(len(row)):
+        first[a] += weight * row[a]
+        for b in range(a + 1):
+            second[a, b] += weight * row[a] * row[b]
+
+
+@nb.njit(nogil=True, cache=True)
 def partial_likelihood(
     x: Array, time: Array, event: Array, stratum: Array, beta: Array, score: Array, information: Array
 ) -> float:
@@ -73,17 +82,11 @@ def partial_likelihood(
                     deaths += 1
                     d0 += risk
                     total += eta[i] - shift
-                for a in range(k):
-                    first = risk * x[i, a]
-                    s1[a] += first
-                    if event[i]:
-                        d1[a] += first
+                _add_moments(x[i], risk, s1, s2)
+                if event[i]:
+                    _add_moments(x[i], risk, d1, d2)
+                    for a in range(k):
                         score[a] += x[i, a]
-                    for b in range(a + 1):
-                        second = first * x[i, b]
-                        s2[a, b] += second
-                        if event[i]:
-                            d2[a, b] += second
                 i += 1
             for rank in range(deaths):
                 share = rank / deaths
