@@ -113,7 +113,7 @@ def check(
 @catalog_app.command("lock")
 @_told
 def lock(source: str, settings: Settings = None) -> None:
-    """Hash every file a catalog names and write the manifests beside it; every later load is checked by them."""
+    """Hash every file a catalog names and write the manifests beside it; what is loaded is checked by them."""
     from integrate.catalog.lock import lock_catalog
     from integrate.catalog.open import open_catalog
 

@@ -105,7 +105,10 @@ def manifest_path(catalog: Path, root: str) -> Path:
 
 
 def lock_catalog(catalog: Catalog, *, workers: int | None = None, show_progress: bool = False) -> dict[str, Path]:
-    """Hash every file that a catalog names, and write the manifests beside it; every later load is checked by them.
+    """Hash every file that a catalog names, and write the manifests beside it; what is loaded is checked by them.
+
+    A file above a megabyte whose bytes have not been read since it last changed is checked when a result is made from
+    it (or by `check_catalog` with ``hashes``), so that opening stays fast.
 
     Parameters
     ----------
