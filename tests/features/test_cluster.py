@@ -14,6 +14,7 @@ import shapely
 
 from integrate.errors import ParameterError
 from integrate.features.measure import measure
+from integrate.features.shape import Shape
 from integrate.model.image import make_image
 
 
@@ -37,8 +38,9 @@ def test_a_cluster_gives_the_same_bits_as_threads(client: Any, tmp_path: Path, d
     image = make_image(da.from_zarr(str(tmp_path / "image.zarr")), channels=["a", "b"], pixel_size_um=None)
     outlines = [shapely.Point(300 * k, 300 * k).buffer(290) for k in range(1, 4)]
     for regions in (toy_cells((1200, 1100)), outlines):
-        here = measure(image, regions, threads=2)
-        there = measure(image, regions, client=client)
+        features = ["intensity", Shape(("area", "perimeter", "solidity")), "texture", "gradient"]
+        here = measure(image, regions, features=features, threads=2)
+        there = measure(image, regions, features=features, client=client)
         np.testing.assert_array_equal(there.X, here.X)
         np.testing.assert_array_equal(there.obsm["spatial"], here.obsm["spatial"])
         pd.testing.assert_frame_equal(there.obs, here.obs)

@@ -125,3 +125,21 @@ def test_ratios_are_those_of_the_means_and_missing_over_nothing() -> None:
     assert table.var["unit"].tolist() == ["1", "1"]
     with pytest.raises(ParameterError, match="no channel 'C' for a ratio"):
         ig.measure(image, labels, features=[ig.Ratios((("A", "C"),))])
+
+
+def test_a_real_slide_goes_from_tissue_to_tiles_to_stains(test_data: Callable[[str], Path]) -> None:
+    from integrate.readers.slide import Slide
+
+    path = test_data("wsi-svs") / "cmu-1-small-region.svs"
+    image = Slide(url=str(path)).read()
+    tissue = ig.find_tissue(image)
+    tiles = ig.make_tiles(image, size=256, within=tissue, least=0.5)
+    stains = ig.separate_stains(image, stains=["haematoxylin", "eosin"])
+    found = ig.measure(stains, tiles, features=[ig.Intensity(("mean",)), ig.Texture(levels=16)])
+    assert 0 < len(tiles) <= len(ig.make_tiles(image, size=256))
+    assert found.obs["instance_id"].tolist() == tiles.index.tolist()
+    x0, y0, x1, y1 = (int(edge) for edge in tiles.geometry.iloc[0].bounds)
+    part = np.moveaxis(np.asarray(image.data[:3, y0:y1, x0:x1]), 0, -1)
+    expected = rgb2hed(part)[..., 0].mean()
+    assert found.to_df()["haematoxylin_mean"].iloc[0] == pytest.approx(expected, rel=1e-5)
+    assert found.to_df().notna().all(axis=None)
