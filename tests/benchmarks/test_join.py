@@ -3,7 +3,8 @@
 Seconds of CPU on 2 shared cores at 2.5 GHz without SHA instructions, 2026-11-22, kernels loaded (the wall clock of that
 day measured the neighbours): linking 1,000 people × 5 assays × 2,000 features 0.35, pandas merge 0.24 to 0.29; MuData
 only holds the tables. 5 million cells × 6 markers: mean 0.62, pandas 0.70, DuckDB 0.35; median 1.30, pandas 1.54,
-DuckDB 1.09. 50 million: mean 7.9 and 1.5 GB, pandas 12.3 and 3.6 GB; mean and composition 10.7; median 17.9 and 1.7 GB.
+DuckDB 1.09. 50 million: mean 7.9 (1.5 GB), pandas 12.3 (3.6 GB), DuckDB 3.9 (0.3 GB); median 17.9 (1.7 GB), pandas 20.5
+(8.4 GB), DuckDB 15.6 (1.7 GB).
 DuckDB's manual does not promise equal bits for sums of floats on several threads; `reduce_table` does, and adds itself.
 """
 

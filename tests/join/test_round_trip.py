@@ -175,7 +175,7 @@ def test_dates_are_refused_before_a_file_is_written(cohort: Cohort) -> None:
         encode_columns(cohort.to_anndata())
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=6),

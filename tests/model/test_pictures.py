@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrate.model.coverage import coverage_grid
@@ -38,6 +38,7 @@ def steps_of(*rows: tuple[str, int, int]) -> pd.DataFrame:
     return pd.DataFrame([(*row, "") for row in rows], columns=["step", "n", "excluded", "ids"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_combinations_are_those_of_the_slow_obvious_count(rows: list[tuple[bool, bool, bool]]) -> None:
     found = combinations_of(pd.DataFrame(rows, columns=["a", "b", "c"]))

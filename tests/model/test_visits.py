@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrate.errors import CatalogError
@@ -50,6 +50,7 @@ def test_of_two_equally_near_the_earlier_is_used_and_one_day_counts_whole() -> N
     assert placed["status"].tolist() == ["used", "superseded", "used"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("AB"), st.integers(-50, 200)), max_size=12),
     st.lists(st.tuples(st.integers(-10, 150), st.integers(0, 60), st.integers(0, 60)), max_size=4),
