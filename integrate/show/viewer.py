@@ -260,7 +260,7 @@ class Viewer(anywidget.AnyWidget):
         with self._answered:
             while ticket not in self._pictures and time.monotonic() < end:
                 self.send({"type": "snapshot", "ticket": ticket})  # again, for a page that is still being drawn
-                self._answered.wait_for(lambda: ticket in self._pictures, min(1.0, timeout_s))
+                self._answered.wait_for(lambda: ticket in self._pictures, min(3.0, timeout_s))
             picture = self._pictures.get(ticket, b"")
         if not picture:
             warn(f"no browser answered within {timeout_s:g} s; the picture is the still one of the whole image")
