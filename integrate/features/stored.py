@@ -91,7 +91,7 @@ class StoredArray:
 
 
 def _decompress(decoder: str | None, stored: bytes, into: np.ndarray[Any, Any]) -> None:
-    """Fill an array; not with numcodecs, whose Blosc shares locks between the threads of a process."""
+    """Fill an array, by the codecs that the other readers use too."""
     import imagecodecs
 
     flat = into.reshape(-1).view("u1")

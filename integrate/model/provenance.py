@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -169,8 +169,8 @@ def recorded(kind: str | None = None) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """Return `value` as JSON can hold it; unknown objects enter by their repr."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"": type(value).__name__, **_plain(asdict(value))}
+    if is_dataclass(value) and not isinstance(value, type):  # not asdict(): it forgets the types of what lies within
+        return {"": type(value).__name__, **{one.name: _plain(getattr(value, one.name)) for one in fields(value)}}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
