@@ -98,6 +98,7 @@ def plot_scatter(
     x_label: str | None = None,
     y_label: str | None = None,
     groups: Sequence[object] | pd.Series | None = None,
+    independent: bool = True,
     title: str | None = None,
 ) -> Figure:
     """Draw one number against another, with Spearman's rank correlation.
@@ -110,6 +111,9 @@ def plot_scatter(
         Axis titles, with the unit; by default the names of the Series.
     groups
         Colours and markers of the points; it does not enter the correlation.
+    independent
+        Whether each point is an observation of its own, such as a patient. Cells or spots of one section are not, and a
+        p value would count them as if they were: it is left out.
     title
         First line; by default "y against x".
 
@@ -149,7 +153,7 @@ def plot_scatter(
         )
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    told = _spearman(shown["first"].to_numpy(dtype=float), shown["second"].to_numpy(dtype=float))
+    told = _spearman(*(shown[one].to_numpy(dtype=float) for one in ("first", "second")), test=independent)
     lost = len(table) - len(shown)
     told += f"; {lost} without both values not shown" if lost else ""
     head = title if title is not None else f"{y_label} against {x_label}"
@@ -183,13 +187,15 @@ def _box(axes: Axes, position: int, values: np.ndarray, colour: str) -> None:
     axes.scatter(position + spread, np.sort(values), s=16, color=colour, alpha=0.75, linewidths=0, zorder=2)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> str:
+def _spearman(x: np.ndarray, y: np.ndarray, *, test: bool) -> str:
     import numpy as np
     from scipy.stats import spearmanr
 
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return f"Spearman ρ not defined, n = {len(x)}"
     rho, p = (float(value) for value in spearmanr(x, y))
+    if not test:
+        return f"Spearman ρ = {rho:.2f}, n = {len(x)}"
     if len(x) <= 8:  # the approximation calls any perfect order of four points certain
         p = _permutation_p(x, y, rho)
     return f"Spearman ρ = {rho:.2f}, p {words_of_p(p)}, n = {len(x)}"
