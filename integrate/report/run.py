@@ -40,6 +40,7 @@ from integrate.report.page import Failure, notebook_warnings, render_page
 from integrate.report.parameters import check_parameters, inject_parameters, notebook_parameters
 from integrate.report.pdf import print_pdf
 from integrate.report.reuse import reasons_to_run
+from integrate.report.stamp import stamp_files, stamp_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -210,6 +211,7 @@ def _run(asked: _Asked, place: Path, output: Path, *, folder: Path, timeout: flo
         events=events,
         inputs=inputs,
     )
+    stamp_files(place, kept, stamp_of(facts))
     executed = canonical_notebook(running, folder=folder)
     page = render_page(executed, facts=facts, defaults=asked.defaults, source=asked.source, failure=done.failure)
     if done.failure is not None:

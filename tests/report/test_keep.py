@@ -8,7 +8,9 @@ import socket
 import threading
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,7 @@ from integrate.errors import MissingDependencyError
 from integrate.report import pdf
 from integrate.report.cells import formula, lighten
 from integrate.report.run import Report, run_report
+from integrate.report.stamp import read_stamp
 
 CELLS = (
     "# Kept\n\nEinstein wrote $E = mc^2$ for five dollars.\n\n$$\\frac{a}{b}$$",
@@ -95,6 +98,19 @@ def test_a_large_figure_is_compressed_on_the_page_only_and_the_page_says_so(kept
     assert len(page) < 400_000 < (kept.page.parent / "figures" / "02-figures.png").stat().st_size * 1.34
 
 
+def test_every_figure_and_table_says_itself_which_report_it_is_of(kept: Report) -> None:
+    folder = kept.page.parent
+    names = ("figures/01-figures.png", "figures/01-figures.svg", "tables/01-first-best.parquet")
+    for name in names:
+        stamp = read_stamp(folder / name)
+        assert stamp is not None
+        assert stamp["report_id"] == kept.report_id
+        assert [source["file"] for source in stamp["sources"]] == ["near.txt", "own_code.py"]
+    pixels = imagecodecs.imread(folder / names[0])
+    assert pixels.shape[-1] == 4, "the stamped picture is still a picture"
+    ElementTree.parse(folder / names[1])
+
+
 def test_formulas_are_drawn_without_a_script(kept: Report) -> None:
     page = kept.page.read_text()
     assert page.count("<math") == 3
@@ -108,8 +124,6 @@ def test_text_that_is_no_tex_stays_as_it_was() -> None:
 
 def test_many_figures_weigh_little_together() -> None:
     import base64
-
-    import imagecodecs
 
     noise = np.random.default_rng(0).integers(0, 255, (600, 800, 3), dtype=np.uint8)
     noise = np.repeat(np.repeat(noise[::8, ::8], 8, axis=0), 8, axis=1) // 2 + noise // 16
