@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final
@@ -211,12 +212,18 @@ def _webgl(program: str) -> Finding:
         " const seen = gl.getExtension('WEBGL_debug_renderer_info');"
         " return seen ? gl.getParameter(seen.UNMASKED_RENDERER_WEBGL) : 'unknown' })()"
     )
-    try:
+
+    def answer() -> Any:
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
             opened = playwright.chromium.launch(executable_path=program, args=arguments)
-            drawn: Any = opened.new_page().evaluate(ask)
+            drawn = opened.new_page().evaluate(ask)
             opened.close()
+        return drawn
+
+    try:
+        with ThreadPoolExecutor(1) as other:  # Playwright refuses a thread in which a loop runs, as a notebook's
+            drawn = other.submit(answer).result()
     except Error as error:
         return Finding(NOTE, f"Chromium at {program} did not start: {str(error).splitlines()[0]}", "start it by hand")
     if drawn is None:
