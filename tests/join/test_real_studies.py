@@ -163,7 +163,7 @@ def test_lgg_spells_one_patient_in_three_ways(lgg: Study) -> None:
     assert found["clusters"] == "TCGA_CS_4941"
     assert found["published"] == "Glioma-TCGA-CS-4941"
     assert found["masks"].startswith("TCGA_CS_4941_19960909/")
-    assert set(spelled["source"]) == {"masks", "clusters", "molecular", "published"}
+    assert set(spelled["source"]) == {"masks", "slices", "clusters", "molecular", "published"}
 
 
 def test_lgg_lists_who_has_images_and_who_has_only_molecules(lgg: Study, tumours: pd.DataFrame) -> None:

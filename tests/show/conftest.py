@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-CHROMIUM = (
-    *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),  # WebGL2 without a graphics card
-)
 
 PAGE = """<!doctype html><meta charset=utf-8><link rel=stylesheet href=/style.css>
 <body style="margin:8px;background:#fff"><div id=place></div><script type=module>
@@ -66,19 +59,6 @@ window.root = document.getElementById("place").firstElementChild;
 window.app = root.viewer;
 window.ready = true;
 </script>"""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, or a skip that says what is absent."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (extra: test)")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine; nothing was looked at in a real browser")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM))
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
