@@ -22,7 +22,8 @@ class Input:
     path
         Where it lay, absolute.
     sha256
-        Of the file, or of a folder's names and files as `integrate.model.provenance.hash_file` takes them.
+        Of the file, or of a folder's names and files as `integrate.model.provenance.hash_file` takes them; empty for
+        what is no file here, such as a table of a database server or a file the notebook removed itself.
     bytes
         Its size.
     stamp
@@ -38,15 +39,13 @@ class Input:
     loaded: bool
 
 
-def run_inputs(events: Iterable[Mapping[str, Any]], *, missing_is: str = "gone") -> list[Input]:
+def run_inputs(events: Iterable[Mapping[str, Any]]) -> list[Input]:
     """Return what a run read, each path once, sorted.
 
     Parameters
     ----------
     events
         The record of the run: loads with their ``path``, and the files its witness saw.
-    missing_is
-        Stands for the hash of what is no longer there, such as a file the notebook removed itself.
     """
     hashes: dict[str, str | None] = {}
     loaded: set[str] = set()
@@ -59,18 +58,18 @@ def run_inputs(events: Iterable[Mapping[str, Any]], *, missing_is: str = "gone")
             hashes.setdefault(path, None)
     inside = tuple(f"{folder}{os.sep}" for folder in loaded)
     return [
-        _input(path, digest, loaded=path in loaded, missing_is=missing_is)
+        _input(path, digest, loaded=path in loaded)
         for path, digest in sorted(hashes.items())
         if path in loaded or not path.startswith(inside)
     ]
 
 
-def _input(path: str, digest: str | None, *, loaded: bool, missing_is: str) -> Input:
+def _input(path: str, digest: str | None, *, loaded: bool) -> Input:
     size, stamp = _stamp(Path(path))
     try:
         return Input(path, digest or hash_file(path), size, stamp, loaded)
     except OSError:
-        return Input(path, missing_is, 0, "", loaded)
+        return Input(path, "", 0, "", loaded)
 
 
 def changed_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -90,7 +89,7 @@ def _is_same(known: Input) -> bool:
         return True
     if size != known.bytes:
         return False
-    return _input(known.path, None, loaded=known.loaded, missing_is="gone").sha256 == known.sha256
+    return _input(known.path, None, loaded=known.loaded).sha256 == known.sha256
 
 
 def _stamp(path: Path) -> tuple[int, str]:

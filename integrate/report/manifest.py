@@ -138,7 +138,7 @@ def _loads(events: Sequence[Mapping[str, Any]], hashes: Mapping[str, str]) -> li
         if event.get("kind") != "load":
             continue
         fact = {key: value for key, value in event.items() if key not in _OWN}
-        fact["sha256"] = fact.get("sha256") or hashes.get(str(event.get("path")))
+        fact["sha256"] = fact.get("sha256") or hashes.get(str(event.get("path"))) or None
         _count(counted, fact)
     return [counted[key] for key in sorted(counted, key=lambda key: (str(counted[key].get("entry")), key))]
 

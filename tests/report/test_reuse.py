@@ -52,3 +52,16 @@ def test_a_notebook_that_was_edited_runs_again_and_so_does_one_that_is_told_to(n
     notebook.write_text(notebook.read_text().replace("factor = 1", "factor = 3"))
     edited = run_report(notebook, tmp_path / "out", progress=False)
     assert edited.reasons == ("the notebook sum.ipynb is another", "parameter factor: 1 → 3")
+
+
+def test_a_load_that_is_no_file_is_never_taken_as_unchanged(
+    tmp_path: Path, write_notebook: Any, fixed_versions: Any
+) -> None:
+    code = (
+        "from pathlib import Path\nfrom integrate.model.provenance import record_load\n"
+        "record_load({'entry': 'visits', 'location': 'postgresql://host/db', 'sha256': None}, path=Path('no/file'))"
+    )
+    notebook = write_notebook(tmp_path / "server.ipynb", code)
+    run_report(notebook, tmp_path / "out", progress=False)
+    again = run_report(notebook, tmp_path / "out", progress=False)
+    assert (again.reused, again.reasons) == (False, ("postgresql://host/db cannot be checked",))
