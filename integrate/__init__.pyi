@@ -7,6 +7,8 @@ from .align.move import move as move
 from .align.mutual import MutualInformation as MutualInformation
 from .align.place import load_region as load_region
 from .align.place import load_subject as load_subject
+from .align.placed_zarr import read_placed as read_placed
+from .align.placed_zarr import write_placed as write_placed
 from .align.quality import Gates as Gates
 from .align.register import Registration as Registration
 from .align.register import register as register

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from integrate.align.declared import declared_target, declared_transform
+from integrate.align.grid import read_grid
 from integrate.align.move import move
 from integrate.align.mutual import MutualInformation
 from integrate.align.register import register
@@ -14,11 +16,12 @@ from integrate.align.store import hash_transform
 from integrate.align.transform import Transform
 from integrate.errors import AlignmentError, ParameterError, closest
 from integrate.keys import ATTRS, SPECIMEN_ID
+from integrate.model.study import Study
 
 if TYPE_CHECKING:
     import spatialdata as sd
 
-__all__ = ["add_aligned", "register_datasets"]
+__all__ = ["add_aligned", "add_declared", "register_datasets"]
 
 
 def add_aligned(space: sd.SpatialData, transform: Transform) -> list[str]:
@@ -84,20 +87,51 @@ def register_datasets(
     """
     found: dict[str, Any] = {}
     for moving, fixed in pairs.items():
+        _images_of(space, datasets, fixed)
         for name in _images_of(space, datasets, moving):
-            specimen = space.attrs[ATTRS][name].get("ids", {}).get(SPECIMEN_ID)
-            others = [
-                one
-                for one in _images_of(space, datasets, fixed)
-                if specimen is not None and space.attrs[ATTRS][one].get("ids", {}).get(SPECIMEN_ID) == specimen
-            ]
-            if len(others) != 1:
+            other = _partner(space, datasets, name, fixed)
+            if other is None:
                 found[f"{name} -> {fixed}"] = None
                 continue
-            result = register(space[name], space[others[0]], method=method, cache=cache)
+            result = register(space[name], space[other], method=method, cache=cache)
             add_aligned(space, result.transform)
-            found[f"{name} -> {others[0]}"] = result.quality.as_dict()
+            found[f"{name} -> {other}"] = result.quality.as_dict()
     return found
+
+
+def add_declared(space: sd.SpatialData, study: Study, datasets: Mapping[str, str]) -> dict[str, str | None]:
+    """Add the elements of every dataset whose catalog entry declares a transform, in the space it leads to.
+
+    Returns
+    -------
+    ``"<moving> -> <fixed>"`` to the hash of each transform; None for an image without a partner of the other dataset.
+
+    Raises
+    ------
+    CatalogError, UnitError, SourceNotFoundError
+        If a declaration is wrong, as of `declared_transform`.
+    """
+    found: dict[str, str | None] = {}
+    for dataset in sorted(set(datasets.values())):
+        target = declared_target(study, dataset)
+        for name in sorted(one for one in space.images if datasets.get(one) == dataset) if target else ():
+            other = _partner(space, datasets, name, str(target))
+            found[f"{name} -> {other or target}"] = None
+            if other is not None:
+                ends = (read_grid(space[name]).space, read_grid(space[other]).space)
+                way = declared_transform(study, dataset, space.attrs[ATTRS][name].get("ids", {}), *ends)
+                add_aligned(space, way)
+                found[f"{name} -> {other}"] = hash_transform(way)
+    return found
+
+
+def _partner(space: sd.SpatialData, datasets: Mapping[str, str], name: str, dataset: str) -> str | None:
+    """Return the only image of a dataset on the same specimen; for a scan, of no specimen, the subject's only one."""
+    notes = space.attrs[ATTRS]
+    own = notes[name].get("ids", {}).get(SPECIMEN_ID)
+    others = [one for one in sorted(space.images) if datasets.get(one) == dataset]
+    mine = [one for one in others if notes[one].get("ids", {}).get(SPECIMEN_ID) == own]
+    return mine[0] if len(mine) == 1 else None
 
 
 def _images_of(space: sd.SpatialData, datasets: Mapping[str, str], dataset: str) -> Iterable[str]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from integrate.align.quality import NEAR, tile_offsets
+from integrate.align.rigid import find_rigid, refine_rigid
 from integrate.align.space import Space
 from integrate.align.transform import Affine, DisplacementField, Transform
 from integrate.align.working import pull_picture
-from integrate.errors import RegistrationError
+from integrate.errors import ParameterError, RegistrationError, UnitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ __all__ = ["MutualInformation", "find_way", "refine_way"]
 #: Samples of the metric in the fine stages: enough for a stable gradient, whatever the size of the picture.
 SAMPLES = 12_000
 #: Longest edge of the pictures at which starts are tried, and of those at which the best few are compared.
-COARSE, MIDDLE = {2: 64, 3: 32}, {2: 128, 3: 48}
+COARSE, MIDDLE = 64, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class MutualInformation:
         Which channel to look at; by default the nuclear stain where a name says so, the optical density of colour
         pictures, else the mean of all.
     elastic
-        Whether the transform may bend (a B-spline); by default in two dimensions only. It bends only where that makes
-        more of the tiles agree.
+        Whether the transform may bend (a B-spline); by default in two dimensions, of volumes never. It bends only where
+        that makes more of the tiles agree.
     nodes
         Cells of the B-spline along the longest edge, after refinement.
     angles
-        Starting angles in degrees; by default all around in two dimensions, and within ±20° about z in three.
+        Starting angles in degrees; by default all around in two dimensions, and within ±15° about z in three.
     mirrored
-        Whether also mirror images are tried (a section laid upside down).
+        Whether also mirror images are tried (a section laid upside down); of volumes never.
     working_pixel
         Edge of a working pixel in the unit of the spaces; by default such that the longest edge has 400 (in 3-D: 80).
     check_inverse
@@ -76,12 +77,28 @@ def find_way(fixed: Picture, moving: Picture, method: MutualInformation) -> Tran
     RegistrationError
         If no start leads anywhere.
     """
-    return _found(fixed, moving, _best_start(fixed, moving, method), method, levels=(4, 2, 1))
+    if fixed.values.ndim == 3:
+        _check_volumes(fixed, moving, method)
+        return _as_affine(find_rigid(fixed, moving, angles=method.angles, seed=method.seed), fixed, moving)
+    start = _best_start(fixed, moving, method)
+    return _bent(fixed, moving, _flat(fixed, moving, start, method, levels=(4, 2, 1)), method)
 
 
 def refine_way(fixed: Picture, moving: Picture, start: Affine, method: MutualInformation) -> Transform:
     """Return the transform from the fixed to the moving space, from a known start."""
-    return _found(fixed, moving, start.array, method, levels=(1,))
+    if fixed.values.ndim == 3:
+        return _as_affine(refine_rigid(fixed, moving, start.array, seed=method.seed), fixed, moving)
+    return _bent(fixed, moving, _flat(fixed, moving, start.array, method, levels=(1,)), method)
+
+
+def _check_volumes(fixed: Picture, moving: Picture, method: MutualInformation) -> None:
+    if method.elastic or method.mirrored:
+        raise ParameterError(
+            "volumes are registered rigidly: leave elastic and mirrored out, or give LandmarkPairs(kind='spline')"
+        )
+    units = [one.grid.space.unit for one in (moving, fixed)]
+    if units[0] != units[1]:
+        raise UnitError(f"the volumes are in {units[0]!r} and {units[1]!r}; a rigid transform needs one unit")
 
 
 def _itk(picture: Picture, *, longest: int | None = None) -> sitk.Image:
@@ -128,55 +145,43 @@ def _best_start(fixed: Picture, moving: Picture, method: MutualInformation) -> n
     """Return the best start, a matrix from the fixed to the moving space, after a rough search from each angle."""
     import numpy as np
 
-    n = fixed.values.ndim
-    around = method.angles or (tuple(range(0, 360, 30)) if n == 2 else (-20.0, 0.0, 20.0))
+    around = method.angles or tuple(range(0, 360, 30))
     sides = (False, True) if method.mirrored else (False,)
     found = []
-    images = _itk(fixed, longest=COARSE[n]), _itk(moving, longest=COARSE[n])
+    images = _itk(fixed, longest=COARSE), _itk(moving, longest=COARSE)
     for angle, mirror in itertools.product(around, sides):
-        for aim in _aims(fixed, moving):
-            start = _start(fixed, moving, float(np.deg2rad(angle)), aim, mirror=mirror)
-            result = _similarity(*images, start, seed=method.seed)
-            if result is not None:
-                found.append(result)
+        start = _start(fixed, moving, float(np.deg2rad(angle)), mirror=mirror)
+        result = _similarity(*images, start, seed=method.seed)
+        if result is not None:
+            found.append(result)
     if not found:
         raise RegistrationError("no start lets the two pictures overlap; give landmarks, or check their spaces")
     found.sort(key=lambda one: -one[0])
     best = [found[0][1]]
     for _, matrix in found[1:]:
-        if len(best) < 3 and all(np.abs(matrix[:n, :n] - one[:n, :n]).max() > 0.1 for one in best):
+        if len(best) < 3 and all(np.abs(matrix[:2, :2] - one[:2, :2]).max() > 0.1 for one in best):
             best.append(matrix)
-    images = _itk(fixed, longest=MIDDLE[n]), _itk(moving, longest=MIDDLE[n])
+    images = _itk(fixed, longest=MIDDLE), _itk(moving, longest=MIDDLE)
     again = [result for one in best if (result := _similarity(*images, one, seed=method.seed)) is not None]
     return max(again or found, key=lambda one: one[0])[1]
 
 
-def _aims(fixed: Picture, moving: Picture) -> list[np.ndarray[Any, Any]]:
-    """Return which moving position may lie on the fixed centre: the tissue's middle, in 3-D also the same place."""
-    if fixed.values.ndim == 2:
-        return [moving.centre()]
-    return [moving.centre(), fixed.centre()]
-
-
-def _start(
-    fixed: Picture, moving: Picture, angle: float, aim: np.ndarray[Any, Any], *, mirror: bool
-) -> np.ndarray[Any, Any]:
+def _start(fixed: Picture, moving: Picture, angle: float, *, mirror: bool) -> np.ndarray[Any, Any]:
+    """Return the matrix that lays the middle of the tissue on the middle of the tissue, turned by an angle."""
     import numpy as np
 
-    n = fixed.values.ndim
     c, s = np.cos(angle), np.sin(angle)
-    turn = np.eye(n)
-    turn[:2, :2] = [[c, -s], [s, c]]
+    turn = np.array([[c, -s], [s, c]])
     if mirror:
-        turn = turn @ np.diag([-1.0] + [1.0] * (n - 1))
+        turn = turn @ np.diag([-1.0, 1.0])
     grown = 1.0
     if fixed.grid.space.unit != moving.grid.space.unit:  # the size of the tissue then tells the scale
         grown = (
             float(np.sqrt(moving.foreground.sum() / fixed.foreground.sum())) * moving.grid.size[0] / fixed.grid.size[0]
         )
-    matrix = np.eye(n + 1)
-    matrix[:n, :n] = grown * turn
-    matrix[:n, n] = aim - matrix[:n, :n] @ fixed.centre()
+    matrix = np.eye(3)
+    matrix[:2, :2] = grown * turn
+    matrix[:2, 2] = moving.centre() - matrix[:2, :2] @ fixed.centre()
     return matrix
 
 
@@ -187,9 +192,8 @@ def _similarity(
     import numpy as np
     import SimpleITK as sitk
 
-    n = fixed.GetDimension()
     given = _given(start)
-    change: Any = sitk.Similarity2DTransform() if n == 2 else sitk.Similarity3DTransform()
+    change = sitk.Similarity2DTransform()
     change.SetCenter(_middle(fixed).tolist())
     pixel = min(fixed.GetSpacing())
     search = _method(bins=24, fraction=1.0, seed=seed)
@@ -204,16 +208,15 @@ def _similarity(
     return -float(search.GetMetricValue()), np.asarray(matrix)
 
 
-def _affine(
+def _flat(
     fixed: Picture, moving: Picture, start: np.ndarray[Any, Any], method: MutualInformation, *, levels: tuple[int, ...]
 ) -> Affine:
     import SimpleITK as sitk
 
-    n = fixed.values.ndim
     here, there = _itk(fixed), _itk(moving)
     pixel = min(here.GetSpacing())
     given = _given(start)
-    change = sitk.AffineTransform(n)
+    change = sitk.AffineTransform(2)
     change.SetCenter(_middle(here).tolist())
     search = _method(bins=32, fraction=min(1.0, 2 * SAMPLES / fixed.values.size), seed=method.seed)
     search.SetMetricFixedMask(_mask(fixed))
@@ -230,21 +233,16 @@ def _affine(
         raise RegistrationError(
             f"the pictures lose each other while they are registered ({error}); give landmarks"
         ) from error
-    rows = start @ _matrix(change)
-    return Affine(tuple(map(tuple, rows.tolist())), fixed.grid.space, moving.grid.space)
+    return _nudged(fixed, moving, _as_affine(start @ _matrix(change), fixed, moving))
 
 
-def _found(
-    fixed: Picture,
-    moving: Picture,
-    start: np.ndarray[Any, Any],
-    method: MutualInformation,
-    *,
-    levels: tuple[int, ...],
-) -> Transform:
-    flat = _nudged(fixed, moving, _affine(fixed, moving, start, method, levels=levels))
-    elastic = fixed.values.ndim == 2 if method.elastic is None else method.elastic
-    if not elastic:
+def _as_affine(matrix: np.ndarray[Any, Any], fixed: Picture, moving: Picture) -> Affine:
+    return Affine(tuple(map(tuple, matrix.tolist())), fixed.grid.space, moving.grid.space)
+
+
+def _bent(fixed: Picture, moving: Picture, flat: Affine, method: MutualInformation) -> Transform:
+    """Return an affine way, bent where that is wanted and makes more of the tiles agree."""
+    if method.elastic is False:
         return flat
     share = _tiles(fixed, moving, flat)[0]
     for rate in (5.0, 1.0):  # a long first step finds more and may also leave the picture

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from integrate.align.aligned import add_aligned, register_datasets
+from integrate.align.aligned import add_aligned, add_declared, register_datasets
 from integrate.align.annotate import annotate_elements, annotating
-from integrate.align.grid import read_grid
+from integrate.align.grid import read_grid, with_channels
 from integrate.align.transform import Transform
 from integrate.errors import DataError
 from integrate.keys import ACQUISITION_ID, ATTRS, LEVELS, REGION_ID, SPECIMEN_ID, SUBJECT_ID
@@ -56,18 +56,19 @@ def load_subject(
 
     Returns
     -------
-    SpatialData. With transforms or registrations every element of a source space is there once more in the target
+    SpatialData. With transforms, registrations, or where a catalog entry declares one (``transform: {to: dataset,
+    unit: um, affine: [rows]}``; see docs/align.md), every element of a source space is there once more in the target
     space, named ``<element>_in_<space>``: images and labels lazily on the grid of the image there, outlines and spots
     moved.
     ``attrs["integrate_registered"]`` holds the quality of each registration, None where a specimen has only one of the
-    two images. Elements are named ``<dataset>_<id>`` and stay lazy. A 2-D image or label image is placed in a
-    coordinate system of its own name: micrometres when the pixel size is known, ``<name>_px`` when it is not. Volumes
-    lie in patient LPS millimetres, ``<name>_lps_mm``, shared by series of one frame of reference. Outlines, spots and
-    their images whose catalog entry says of which dataset's pixels they speak (``coordinate_system: {of: …}``) lie in
-    that image's space, and the regions of tables name the elements. A table of cells whose entry says ``annotates:
-    {dataset: …, instance: column}`` annotates the subject's label images or outlines of that dataset.
-    ``attrs["integrate"]`` holds ids, pixel size and origin of every element, because SpatialData does not keep
-    attributes of elements on disk.
+    two images; ``attrs["integrate_declared"]`` the hashes of declared transforms. Elements are named ``<dataset>_<id>``
+    and stay lazy. A 2-D image or label image is placed in a coordinate system of its own name: micrometres when the
+    pixel size is known, ``<name>_px`` when it is not. Volumes lie in patient LPS millimetres, ``<name>_lps_mm``, shared
+    by series of one frame of reference. Outlines, spots and their images whose catalog entry says of which dataset's
+    pixels they speak (``coordinate_system: {of: …}``) lie in that image's space, and the regions of tables name the
+    elements. A table of cells whose entry says ``annotates: {dataset: …, instance: column}`` annotates the subject's
+    label images or outlines of that dataset. ``attrs["integrate"]`` holds ids, pixel size and origin of every element,
+    because SpatialData does not keep attributes of elements on disk.
 
     Raises
     ------
@@ -75,6 +76,8 @@ def load_subject(
         If the study has no such subject in any of the datasets.
     RegistrationError
         If a registration is not good enough.
+    CatalogError, UnitError
+        If a transform that an entry declares is none, or is in other units than its images.
 
     Examples
     --------
@@ -82,6 +85,9 @@ def load_subject(
     ['fields_f2', 'fields_f3']
     """
     space, of = _load(study, SUBJECT_ID, subject_id, datasets)
+    declared = add_declared(space, study, of)
+    if declared:
+        space.attrs[f"{ATTRS}_declared"] = declared
     for transform in transforms:
         add_aligned(space, transform)
     if register:
@@ -164,6 +170,7 @@ class _Placed:
 
     def add(self, name: str, opened: Any, *, level: str) -> None:
         """Place one opened item of a dataset."""
+        opened = with_channels(opened)
         notes = image_notes(opened)
         element = self._name(name, notes.get("ids", {}), level)
         dims = getattr(opened, "dims", None)

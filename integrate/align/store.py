@@ -15,7 +15,15 @@ from integrate.model.provenance import hash_array, hash_settings
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["from_spatialdata", "hash_transform", "read_notes", "read_transform", "to_spatialdata", "write_transform"]
+__all__ = [
+    "describe_in",
+    "from_spatialdata",
+    "hash_transform",
+    "read_notes",
+    "read_transform",
+    "to_spatialdata",
+    "write_transform",
+]
 
 #: UDUNITS names that OME-NGFF wants, by our unit.
 _NGFF_UNITS = {"um": "micrometer", "mm": "millimeter", "px": None, "": None}
@@ -129,12 +137,7 @@ def write_transform(
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         group = zarr.open_group(beside / "made", mode="w")
-        spaces = {space.name: space for space in (transform.source, transform.target)}
-        group.attrs["ome"] = {
-            "version": "0.6.dev3",
-            "coordinateSystems": [_system(space) for space in spaces.values()],
-            "coordinateTransformations": [_described(transform, group, "0")],
-        }
+        group.attrs["ome"] = {"version": "0.6.dev3", **describe_in(group, transform, key="0")}
         group.attrs["integrate"] = dict(notes or {})
         if path.exists():
             path.rename(beside / "old")
@@ -187,6 +190,15 @@ def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     notes: Any = zarr.open_group(path, mode="r").attrs["integrate"]
     return dict(notes)
+
+
+def describe_in(group: zarr.Group, transform: Transform, *, key: str) -> dict[str, Any]:
+    """Return a transform with its coordinate systems in OME-NGFF's words; its arrays go into the group under `key`."""
+    spaces = {space.name: space for space in (transform.source, transform.target)}
+    return {
+        "coordinateSystems": [_system(space) for space in spaces.values()],
+        "coordinateTransformations": [_described(transform, group, key)],
+    }
 
 
 def _system(space: Space) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def assign(items: Any, regions: Any, *, transform: Transform | None = None) -> p
     items
         A table of measured cells (AnnData with ``obsm["spatial"]``), shapes, circles, or a table with ``x`` and ``y``.
     regions
-        Spots (circles), tiles, lesions or cells as a GeoDataFrame or SpatialData shapes element.
+        Spots (circles), tiles, lesions or cells as a GeoDataFrame or SpatialData shapes element; or an image whose
+        pixels are the regions, as of mass spectrometry: their ids count row by row from 0.
     transform
         From the space of the items to that of the regions; None when they lie in one.
 
@@ -175,6 +176,8 @@ def _placed(elements: Any, expected: Space | None, what: str) -> _Placed:
     import pandas as pd
     import shapely
 
+    if hasattr(elements, "dims"):
+        return _pixels(read_grid(elements, space=expected.name if expected else None), expected, what)
     notes = image_notes(elements)
     unit = notes.get("unit")
     if hasattr(elements, "obsm"):
@@ -194,6 +197,21 @@ def _placed(elements: Any, expected: Space | None, what: str) -> _Placed:
     if "radius" in elements:
         geometry = shapely.buffer(geometry, elements["radius"].to_numpy(float), quad_segs=32)
     return _in_space(geometry, pd.Index(elements[key] if key else elements.index), elements, expected, what)
+
+
+def _pixels(grid: Grid, expected: Space | None, what: str) -> _Placed:
+    """Return every pixel of an image as a box, row by row."""
+    import numpy as np
+    import pandas as pd
+    import shapely
+
+    if len(grid.shape) != 2:
+        raise DataError(f"{what} are the voxels of a volume; expected an image (y, x)")
+    if expected is not None:
+        check_meets(grid.space, expected, what=what)
+    row, column = (one.ravel() for one in np.indices(grid.shape))
+    boxes = shapely.transform(shapely.box(column, row, column + 1, row + 1), grid.affine.map_points)
+    return _Placed(np.asarray(boxes), pd.RangeIndex(len(boxes)), grid.space, grid.space.unit or None)
 
 
 def _in_space(geometry: Any, ids: pd.Index, elements: Any, expected: Space | None, what: str) -> _Placed:

@@ -114,7 +114,7 @@ class Affine(Transform):
         n = self.source.ndim + 1
         if given.shape != (n, n) or self.target.ndim != self.source.ndim or not np.isfinite(given).all():
             raise DataError(f"expected a finite {n} × {n} matrix for axes {self.source.axes}, found {given.tolist()}")
-        if not np.allclose(given[-1], np.eye(n)[-1]) or abs(np.linalg.det(given)) < 1e-300:
+        if not np.allclose(given[-1], np.eye(n)[-1]) or np.linalg.matrix_rank(given[:-1, :-1]) < n - 1:
             raise DataError(f"the matrix {given.tolist()} is no affine map with an inverse")
         object.__setattr__(self, "matrix", _rows(given))
 

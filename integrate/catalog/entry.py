@@ -15,7 +15,7 @@ from integrate.catalog.context import Context
 from integrate.catalog.parameter import Parameter
 from integrate.catalog.registry import known_readers, qualified_reader, short_name
 from integrate.catalog.safety import confine, is_url_key
-from integrate.catalog.templates import PLAIN_KEYS, fill_template, template_names
+from integrate.catalog.templates import PLAIN_KEYS, fill_row, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest
 
 if TYPE_CHECKING:
@@ -234,6 +234,18 @@ class Entry:
         """
         for item in self.items()["item"]:
             yield self.locate_item(item)
+
+    def find_file(self, name: str, ids: Mapping[str, str]) -> Path:
+        """Return the local path of a file that the metadata name, e.g. ``{CATALOG_DIR}/ways/<acquisition_id>.csv``.
+
+        Raises
+        ------
+        UnsafeCatalogError
+            If it leads outside the allowed folders.
+        """
+        where = f"{self._context.catalog}/{self.name}.metadata"
+        filled = fill_row(fill_template(name, self._context.values, where=where), ids, where=where)
+        return Path(confine(filled, self._context.roots, where=where))
 
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""

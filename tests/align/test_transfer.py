@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import anndata as ad
 import geopandas as gpd
 import numpy as np
@@ -19,6 +22,9 @@ from integrate.align.space import Space
 from integrate.align.transfer import aggregate_to, assign
 from integrate.align.transform import Affine
 from integrate.errors import AlignmentError, DataError, IdentityError, ParameterError, UnitError
+from integrate.readers.imzml import ImzML
+
+from .conftest import Pair
 
 SLIDE, SECTION = Space("slide", "um"), Space("section", "um")
 
@@ -30,6 +36,46 @@ def cells(xy: list[list[float]], values: list[float] | None = None) -> ad.AnnDat
     table = ad.AnnData(X=numbers[:, None], obs=obs, var=var, obsm={"spatial": np.array(xy, float)})
     table.uns["integrate"] = {"unit": "um", "ids": {"subject_id": "P1"}}
     return table
+
+
+MZ = (184.07, 760.59)
+
+
+def written_imzml(path: Path, shown: np.ndarray, size: float) -> Any:
+    """A continuous imzML file of ions by rows and columns, as its reader gives it."""
+    writer_module = pytest.importorskip("pyimzml.ImzMLWriter")
+    with writer_module.ImzMLWriter(str(path)) as writer:
+        for y, x in np.ndindex(shown.shape[1:]):
+            writer.addSpectrum(np.array(MZ), shown[:, y, x], (x + 1, y + 1, 1))
+    text = path.read_text()
+    scale = (
+        f'<cvParam cvRef="IMS" accession="IMS:1000046" name="pixel size (x)" value="{size}" unitCvRef="UO" '
+        'unitAccession="UO:0000017" unitName="micrometer"/>'
+    )
+    path.write_text(text.replace("</scanSettings>", f"{scale}</scanSettings>"))
+    return ImzML(url=str(path)).read()
+
+
+def test_a_mass_spectrometry_image_meets_the_stained_section(pair: Pair, tmp_path: Path) -> None:
+    """H&E to MSI by landmarks; then its pixels take the cells that lie in them, and the ions come to the H&E."""
+    fixed = pair.fixed.values[0].astype(float)
+    ions = fixed[:198, :198].reshape(33, 6, 33, 6).mean(axis=(1, 3))  # 12 µm
+    msi = ig.set_space(written_imzml(tmp_path / "a.imzML", np.stack([ions, ions**2]), 12.0), name="section")
+    assert msi.dims == ("mz", "y", "x")
+    truth = np.random.default_rng(1).uniform(60, 340, (12, 2))
+    marks = ig.LandmarkPairs(pair.way.map_points(truth), truth, kind="spline")
+    by_marks = ig.register(pair.moving, msi, method=marks)
+    assert pair.error(by_marks.transform) < 3  # a quarter of a pixel
+    centres = np.random.default_rng(2).uniform(100, 300, (500, 2))
+    table = cells(pair.way.map_points(centres).tolist())
+    expected = np.histogram2d(centres[:, 1], centres[:, 0], bins=[np.arange(34) * 12.0] * 2)[0]
+    exact = aggregate_to(table, msi, transform=pair.way.inverse())
+    assert exact.n_obs == 33 * 33
+    np.testing.assert_array_equal(exact.obs["n_cells"].to_numpy().reshape(33, 33), expected)
+    back = ig.resample(msi, by_marks.transform.inverse(), like=pair.moving)
+    assert list(back.c.values) == [str(one) for one in MZ]
+    dark, bright = pair.moving.values[0], np.nan_to_num(back.values[0])
+    assert np.corrcoef(dark[bright > 0], bright[bright > 0])[0, 1] < -0.4
 
 
 def tiles() -> gpd.GeoDataFrame:

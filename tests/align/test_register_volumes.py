@@ -1,0 +1,117 @@
+"""CT, MR and PET of one drawn limb are laid on each other after a move; another person's limb is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+from scipy.spatial.transform import Rotation
+
+import integrate as ig
+from integrate.align.grid import read_grid
+from integrate.align.mutual import MutualInformation
+from integrate.align.register import Registration, register
+from integrate.align.space import Space
+from integrate.align.transform import Affine, Transform
+from integrate.errors import ParameterError, RegistrationError, UnitError
+from integrate.features.radiomics.volume import make_volume
+
+AXES = ("x", "y", "z")
+PATIENT, TABLE = Space("patient", "mm", AXES), Space("table", "mm", AXES)
+#: Grey values of air, fat, muscle, bone, marrow, tumour and vessel.
+TISSUES = {
+    "CT": (-1000, -100, 50, 900, 150, 40, 120),
+    "MR": (0, 900, 350, 30, 800, 600, 100),
+    "PET": (0, 0.3, 0.6, 0.4, 1.2, 6.0, 1.0),
+}
+SPACING = {"CT": (5.0, 3.0, 3.0), "MR": (4.0, 3.5, 3.5), "PET": (5.0, 5.0, 5.0)}
+
+
+def tissue(at: np.ndarray, person: int) -> np.ndarray:
+    """Which tissue is at positions, 0 … 6: two bones in muscle in fat, a tumour and vessels; millimetres."""
+    rng = np.random.default_rng(person)
+    x, y, z = (at - 80).T
+    thick, tilt = rng.uniform(38, 58, 2), rng.uniform(-0.25, 0.25, (6, 2))
+    thick = thick[:, None] * (1 + rng.uniform(-0.004, 0.004) * z + 0.06 * np.sin(z / 30 + rng.uniform(0, 6)))
+    found = np.zeros(len(at), int)
+    lobes = 1 + 0.1 * np.cos(3 * np.arctan2(y, x) + rng.uniform(0, 6) + z / 60)
+    outside = np.hypot(x / thick[0], y / thick[1]) / lobes
+    found[outside < 1], found[outside < 0.78] = 1, 2
+    for i in range(2):
+        far = np.hypot(x - rng.uniform(-22, 22) - tilt[i, 0] * z, y - rng.uniform(-22, 22) - tilt[i, 1] * z)
+        found[far < 10], found[far < 5] = 3, 4
+    middle, size = rng.uniform(-25, 25, 3), rng.uniform(12, 24, 3)
+    found[(((np.stack([x, y, z], 1) - middle) / size) ** 2).sum(1) < 1] = 5
+    for i in range(2, 6):
+        far = np.hypot(x - rng.uniform(-28, 28) - tilt[i, 0] * z, y - rng.uniform(-28, 28) - tilt[i, 1] * z)
+        found[far < 4] = 6
+    return found
+
+
+def scan(modality: str, *, way: Transform | None = None, person: int = 1) -> Any:
+    """A scan of 160 mm edge, of the limb or of where `way` takes it: drawn there, not interpolated."""
+    spacing = np.array(SPACING[modality])
+    index = np.indices(np.ceil(160 / spacing).astype(int)).reshape(3, -1).T
+    places = (index + 0.5)[:, ::-1] * spacing[::-1]
+    drawn = tissue(places if way is None else way.inverse().map_points(places), person)
+    values = np.array(TISSUES[modality], float)[drawn].reshape(np.ceil(160 / spacing).astype(int))
+    values = ndi.gaussian_filter(values, 1.2 if modality == "PET" else 0.5)
+    noise = np.random.default_rng(len(modality)).normal(0, 0.02 * np.ptp(TISSUES[modality]), values.shape)
+    affine = np.diag([*spacing[::-1], 1.0])
+    affine[:3, 3] = spacing[::-1] / 2
+    volume = make_volume((values + noise).astype(np.float32), spacing_mm=spacing.tolist(), affine_lps=affine.tolist())
+    return ig.set_space(volume, name="patient" if way is None else "table")
+
+
+def moved(angles: tuple[float, float, float] = (5, -4, 10), shift: tuple[float, ...] = (9, -7, 8)) -> Affine:
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = turn, 80 - turn @ np.full(3, 80.0) + shift
+    return Affine(tuple(map(tuple, matrix)), PATIENT, TABLE)
+
+
+def error(found: Registration, way: Transform) -> float:
+    """Median distance from the truth within the limb, millimetres."""
+    truth = np.random.default_rng(0).uniform(45, 115, (400, 3))
+    return float(np.median(np.linalg.norm(found.transform.map_points(way.map_points(truth)) - truth, axis=1)))
+
+
+@pytest.mark.parametrize(("moving", "fixed"), [("CT", "MR"), ("PET", "CT")])
+def test_a_moved_scan_of_another_modality_is_found(moving: str, fixed: str) -> None:
+    found = register(scan(moving, way=moved()), scan(fixed))
+    assert error(found, moved()) < 2.0  # half a voxel
+    linear = np.array(found.transform.matrix)[:3, :3]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(linear @ linear.T, np.eye(3), atol=1e-9)  # lengths in a patient do not change
+    quality = found.quality
+    assert quality.agreement > 0.6
+    assert quality.inverse < 2 * quality.working_pixel
+    assert quality.information_after > quality.information_before
+    assert (quality.folding, quality.unit, quality.elastic) == (0, "mm", False)
+    np.testing.assert_allclose(quality.jacobian, 1)
+    assert quality.scale == pytest.approx(1)
+    assert found.picture.ndim == 2
+    assert "nan" not in found._repr_html_()
+
+
+@pytest.mark.parametrize(("moving", "fixed", "person"), [("PET", "CT", 2), ("CT", "CT", 4)])
+def test_the_limb_of_another_person_is_refused(moving: str, fixed: str, person: int) -> None:
+    with pytest.raises(RegistrationError, match=r"'table' could not be laid on 'patient'"):
+        register(scan(moving, way=moved(), person=person), scan(fixed))
+
+
+def test_volumes_do_not_bend() -> None:
+    with pytest.raises(ParameterError, match=r"volumes are registered rigidly: .* LandmarkPairs\(kind='spline'\)"):
+        register(scan("CT", way=moved()), scan("CT"), method=MutualInformation(elastic=True))
+
+
+def test_volumes_in_two_units_have_no_rigid_transform() -> None:
+    scanned = scan("CT")
+    index = scanned.assign_coords(
+        {axis: (axis, np.arange(n) + 0.5, {"units": "px"}) for axis, n in scanned.sizes.items()}
+    )
+    index.attrs = {"integrate": {"space": "voxels"}}
+    assert read_grid(index).space.unit == "px"
+    with pytest.raises(UnitError, match="the volumes are in 'px' and 'mm'; a rigid transform needs one unit"):
+        register(index, scanned)
