@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, ParameterError, closest, some, warn
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -175,7 +176,7 @@ def _polygon(corners: Any, where: str) -> Any:
             f"{where} has {len(corners)} corners, or some that are no numbers; an outline has three or more"
         )
     shape = shapely.Polygon(corners)
-    return shape if shape.is_valid else shapely.make_valid(shape).buffer(0)
+    return shape if shape.is_valid else enclosed(shape)
 
 
 def _ellipse(corner: Any, size: Any) -> np.ndarray[Any, Any]:

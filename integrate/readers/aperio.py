@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from integrate.errors import DataError, warn
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -100,9 +101,7 @@ def _row(layer: Any, region: Any, path: Path) -> dict[str, Any]:
     elif len(points) >= 3:
         geometry = shapely.Polygon(points)
         if not geometry.is_valid:
-            parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometry)))
-            areas = [part for part in parts if part.geom_type == "Polygon"]
-            geometry, mended = (areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)), 1
+            geometry, mended = enclosed(geometry), 1
     described = [one.get("Value") for one in layer.findall("Attributes/Attribute") if one.get("Name") == "Description"]
     return {
         "geometry": geometry,

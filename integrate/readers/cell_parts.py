@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import AlignmentError, DataError, SourceNotFoundError, some, warn
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -124,13 +125,11 @@ def outlines(cells: Any, x: Any, y: Any, *, where: str) -> Any:
 
 def valid_outlines(shapes: Any, *, where: str) -> Any:
     """Return outlines that enclose an area, counting in a warning those that crossed themselves."""
-    import shapely
-
     wrong = ~shapes.geometry.is_valid
     if wrong.any():
         warn(f"{where}: {int(wrong.sum())} of {len(shapes)} outlines crossed themselves and were made valid")
         shapes = shapes.copy()
-        shapes.loc[wrong, "geometry"] = shapely.buffer(shapes.loc[wrong, "geometry"].to_numpy(), 0)
+        shapes.loc[wrong, "geometry"] = [enclosed(one) for one in shapes.loc[wrong, "geometry"]]
     return shapes[~shapes.geometry.is_empty]
 
 

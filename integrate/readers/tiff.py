@@ -119,11 +119,11 @@ def lazy_first_page(path: Path) -> da.Array:
         return _lazy(first, path, tuple(min(n, step) for n, step in zip(page.shape, steps, strict=True)))
 
 
-def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
+def lazy_level(path: Path, *, series: int = 0, level: int = 0, least: int = CHUNK) -> da.Array:
     """Return one pyramid level of a TIFF series as a lazy array in the series' axes.
 
-    Chunks are whole tiles of the file, at least 1024 pixels along y and x where the image is that large, and one along
-    channels and planes. Nothing stays open: a chunk opens the file, decodes its tiles and closes it.
+    Chunks are whole tiles of the file, at least `least` pixels along y and x where the image is that large, and one
+    along channels and planes. Nothing stays open: a chunk opens the file, decodes its tiles and closes it.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
     with open_tiff(path) as tiff:
         stage = series_of(tiff, path, series=series, level=level)
         rows, columns = _tile_shape(stage.keyframe)
-        steps = {"Y": rows * math.ceil(CHUNK / rows), "X": columns * math.ceil(CHUNK / columns), "-": 1}
+        steps = {"Y": rows * math.ceil(least / rows), "X": columns * math.ceil(least / columns), "-": 1}
         axes = _page_axes(stage)
         return _lazy(stage, path, tuple(min(n, steps.get(a, n)) for a, n in zip(axes, stage.shape, strict=True)))
 

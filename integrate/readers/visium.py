@@ -115,7 +115,8 @@ def _read_positions(outs: Path) -> pd.DataFrame:
         raise SourceNotFoundError(f"no {some(POSITIONS)} in {outs.name}/spatial; it says where the spots are")
     file = found[0]
     try:
-        headed = "barcode" in file.read_text(encoding="utf-8").partition("\n")[0]
+        with file.open(encoding="utf-8") as stream:
+            headed = "barcode" in stream.readline(1000)
         names = None if headed else list(COLUMNS)
         table = pd.read_csv(file, header=0 if headed else None, names=names, dtype={"barcode": str})
         places = table[list(COLUMNS[1:])].apply(pd.to_numeric).set_index(pd.Index(table["barcode"]))
