@@ -188,6 +188,8 @@ def _tiff(path: Path) -> Facts:
     with tifffile.TiffFile(path) as file:
         if file.is_ome:
             return _ome_tiff(path)
+        if file.is_qpi:
+            return {"kind": "qptiff", "shape": list(file.series[0].shape), "modality": "IF"}
         page: Any = file.pages[0]
         shape, pages = list(page.shape), len(file.pages)
         if page.photometric == tifffile.PHOTOMETRIC.RGB:
@@ -288,6 +290,12 @@ _LOOKS: tuple[tuple[tuple[str, ...], Callable[[Path], Facts | None]], ...] = (
         (".mcd",),
         _named("mcd", modality="IMC", undecided=["acquisition: name one for each image, as an MCD holds several"]),
     ),
+    ((".qptiff",), _tiff),
+    (
+        (".nd2",),
+        _named("nd2", undecided=["modality: fluorescence or brightfield? and the position, if it has several"]),
+    ),
+    ((".lif",), _named("lif", undecided=["modality, and the image: name one for each, as a LIF holds several"])),
     ((".czi",), _named("czi", undecided=["modality: a slide or fluorescence?"])),
     ((".txt",), _text),
 )

@@ -202,9 +202,17 @@ VENDORS = {
     "isatab": ("IsaTab", ["i_x.txt", "s_x.txt"]),
     "mcd": ("Imc", ["run.mcd"]),
     "czi": ("Czi", ["a.czi"]),
+    "nd2": ("Nd2", ["a.nd2"]),
+    "lif": ("Lif", ["a.lif"]),
+    "stereoseq": ("StereoSeq", ["feature_expression/SS1.tissue.gef", "image/SS1_ssDNA_regist.tif"]),
+    "codex": ("Codex", ["experiment.json", "channelNames.txt", "bestFocus/reg001_X01_Y01_Z01.tif"]),
+    "slideseq": ("SlideSeq", ["Puck_1_bead_locations.csv", "Puck_1.digital_expression.txt.gz"]),
+    "spatial_transcriptomics": ("SpatialTranscriptomics", ["A1_stdata.tsv.gz", "A1_selection.tsv"]),
     "h5mu": ("H5MU", ["a.h5mu"]),
     "gct": ("Gct", ["a.gct"]),
 }
+#: Kinds whose modality nobody knows but a person, or that have another name than their kind.
+MICROSCOPE = ("nd2", "lif", "codex", "spatial_transcriptomics")
 
 
 @pytest.mark.parametrize("kind", VENDORS)
@@ -218,7 +226,7 @@ def test_a_vendors_folder_is_one_item_marked_when_no_reader_is_there(tmp_path: P
         assert (row["reader"], f"no reader for {kind} is installed" in row["undecided"]) == ("", True)
     else:
         assert row["reader"] == reader
-        assert kind in (row["dataset"], "mcd", "steinbock", "isatab", "visium_hd", "gct", "h5mu", "czi")
+        assert kind in (row["dataset"], "mcd", "steinbock", "isatab", "visium_hd", "gct", "h5mu", "czi", *MICROSCOPE)
         open_catalog(tmp_path / "catalog.yaml")
     assert row["files"] == len(files)
 
