@@ -102,7 +102,9 @@ def _zarr(folder: Path, folders: set[str]) -> Facts:
     told = f"modality: IF, IMC or MIBI? {len(channels)} channels named" if channels else "modality: the store has none"
     facts: Facts = {"kind": "ome_zarr", "channels": channels, "undecided": [told]}
     size = _pixel_size(scales[0])
-    return facts if size is None else {**facts, "pixel_size_um": size}
+    if size is None:
+        return facts
+    return {**facts, "pixel_size_um": size, "spacing": dict(zip("yx", size, strict=True)), "unit": "um"}
 
 
 def _attributes(folder: Path) -> Facts:

@@ -21,6 +21,8 @@ READERS: dict[str, str] = {
     "Czi": "integrate.readers.czi:Czi",
     "DicomAnnotations": "integrate.readers.dicom_annotations:DicomAnnotations",
     "DicomImage": "integrate.readers.dicom_image:DicomImage",
+    "DicomReport": "integrate.readers.dicom_report:DicomReport",
+    "DicomReportRegions": "integrate.readers.dicom_report:DicomReportRegions",
     "DicomSeg": "integrate.readers.dicom_seg:DicomSeg",
     "DicomSeries": "integrate.readers.dicom:DicomSeries",
     "DicomSlide": "integrate.readers.whole_slide:DicomSlide",

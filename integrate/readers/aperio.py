@@ -37,6 +37,16 @@ class AperioXML(Reader):
     ------
     DataError
         If the file is not Aperio XML, truncated, or a vertex is no number.
+
+    Examples
+    --------
+    >>> corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((0, 0), (4, 0), (4, 3)))
+    >>> region = f'<Region Id="1" Type="0"><Vertices>{corners}</Vertices></Region>'
+    >>> layer = f'<Annotation Id="1" Name="tumour"><Regions>{region}</Regions></Annotation>'
+    >>> _ = (tmp_path / "a.xml").write_text(f'<Annotations MicronsPerPixel="0.25">{layer}</Annotations>')
+    >>> shapes = AperioXML(url=tmp_path / "a.xml").read()
+    >>> shapes["classification"][0], shapes.geometry[0].area
+    ('tumour', 6.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"

@@ -84,7 +84,7 @@ def read_text(file: Path, columns: Sequence[str], **types: Any) -> pd.DataFrame:
             stream.seek(max(file.stat().st_size - 1, 0))
             if stream.read(1) != b"\n":
                 raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
-        table = pd.read_csv(file, dtype=types)
+        table = pd.read_csv(file, dtype=types, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise

@@ -137,7 +137,7 @@ def _read(file: Path, columns: Sequence[str], *, rows: int | None = None) -> pd.
             stream.seek(max(file.stat().st_size - 1, 0))
             if stream.read(1) != b"\n":
                 raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
-        table = pd.read_csv(file, nrows=rows)
+        table = pd.read_csv(file, nrows=rows, float_precision="round_trip")
         absent = [column for column in columns if column not in table]
         if absent:
             raise DataError(f"{file.name} has no columns {absent}; it has {some(table.columns, limit=12)}")
@@ -227,7 +227,10 @@ def _lazy_points(file: Path, folder: Path, wanted: Sequence[int], space: str) ->
 
     targets = _targets(file, folder)
     kinds: dict[str, Any] = dict.fromkeys(TRANSCRIPTS, "float64")
-    lazy = dd.read_csv(file, usecols=list(TRANSCRIPTS), dtype={**kinds, "target": "object"}, blocksize=EAGER_BYTES)
+    kinds["target"] = "object"
+    lazy = dd.read_csv(
+        file, usecols=list(TRANSCRIPTS), dtype=kinds, blocksize=EAGER_BYTES, float_precision="round_trip"
+    )
     meta = _tidy(lazy._meta, wanted, targets)
     return place_points(lazy.map_partitions(_tidy, list(wanted), targets, meta=meta), "target", space)
 

@@ -38,6 +38,15 @@ class GeoJSON(Reader):
     ------
     DataError
         If the file is not GeoJSON, a geometry is malformed, or ids repeat.
+
+    Examples
+    --------
+    >>> outline = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 3], [0, 0]]]}
+    >>> cell = {"type": "Feature", "id": "1", "geometry": outline, "properties": {"classification": {"name": "tumour"}}}
+    >>> _ = (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [cell]}))
+    >>> shapes = GeoJSON(url=tmp_path / "a.geojson").read()
+    >>> shapes["classification"][0], shapes.geometry[0].area
+    ('tumour', 6.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"
