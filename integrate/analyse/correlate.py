@@ -116,6 +116,9 @@ def patterns(values: Any) -> Iterator[tuple[Any, Any]]:
     if not values.shape[1]:
         return
     known = ~np.isnan(values)
+    if not len(values):
+        yield known[:, 0], np.arange(values.shape[1])
+        return
     packed = np.packbits(known, axis=0)
     _, first, inverse = np.unique(packed, axis=1, return_index=True, return_inverse=True)
     for pattern, column in enumerate(first):

@@ -32,14 +32,16 @@ def number_pairs(left: Variables, right: Variables, question: Question) -> pd.Da
     found = correlate(
         left.values, right.values, method=chosen, adjust=adjust, subjects=question.subjects, strata=strata
     )
-    reason = np.where(found.n < 3, "fewer than 3 observations", np.where(found.constant, "constant", ""))
+    # words are looked up: an array of text for each of millions of pairs would be gigabytes
+    reasons = np.array(["", "constant", "fewer than 3 observations"], dtype=object)
+    reason = reasons[np.where(found.n < 3, 2, found.constant.astype(int))]
     partial = adjust is not None and chosen != "ols"
     name = f"{'stratified ' if strata is not None else ''}{'partial ' if partial else ''}{chosen}"
     shape = found.p.shape
     rows = {
         "i": np.broadcast_to(np.array(left.numeric)[:, np.newaxis], shape),
         "j": np.broadcast_to(np.array(right.numeric), shape),
-        "method": np.where(found.exact, f"{name} (exact)", name),
+        "method": np.array([name, f"{name} (exact)"], dtype=object)[found.exact.astype(int)],
         "effect_name": np.full(shape, EFFECTS[chosen], dtype=object),
         "effect": found.effect,
         "ci_low": found.ci_low,
@@ -101,6 +103,8 @@ def _comparison(values: Any, member: Any, size: int, rows: Any, question: Questi
     """Return the comparison that the question asks for."""
     alternative, strata = question.alternative, question.strata
     layers = None if strata is None else strata[rows]
+    if not len(rows):
+        return compare_groups(values, member, size)
     if question.method == "ols":
         return _means(values, member, size, rows, question)
     if question.adjust is not None:

@@ -220,6 +220,17 @@ def test_questions_that_cannot_be_adjusted_are_refused(people: Cohort, arguments
         associate(people, unit="subject", **arguments)
 
 
+def test_where_nobody_has_a_stratum_or_a_covariate_nothing_is_said(people: Cohort) -> None:
+    people.obs["ward"] = pd.Categorical([None] * 90, categories=["u"])
+    people.obs["height"] = np.nan
+    for more in ({"strata": "ward"}, {"adjust": "height"}):
+        for method in ("auto", "ols", "logistic"):
+            found = asked(people, "marker", "arm", method=method, **more)
+            assert np.isnan(found["effect"])
+            assert found["reason"] != ""
+            assert found[["n_obs", "n_missing"]].tolist() == [0, 90]
+
+
 def test_missing_strata_and_covariates_count_as_missing(people: Cohort) -> None:
     people.obs["site"] = pd.Series(people.obs["site"]).where(np.arange(90) > 4)
     people.obs.loc[people.obs.index[10:12], "age"] = np.nan
