@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from integrate.align.grid import element_space
 from integrate.align.space import Space, check_meets
 from integrate.align.store import from_spatialdata
-from integrate.align.transform import Transform, spread_at
+from integrate.align.transform import Affine, Transform, spread_at
 from integrate.errors import DataError, ParameterError, UnitError
 from integrate.keys import ATTRS
 from integrate.model.image import image_notes
 
-__all__ = ["move", "to_own_space"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["move", "move_outlines", "to_own_space"]
 
 
-def move(elements: Any, transform: Transform) -> Any:
+#: Times an outline's edges are halved at most.
+_HALVINGS = 12
+
+
+def move(elements: Any, transform: Transform, *, tolerance: float = 0.1) -> Any:
     """Return points or shapes at their places in the target space of a transform.
 
     Parameters
@@ -26,6 +33,9 @@ def move(elements: Any, transform: Transform) -> Any:
         in the transform's source space.
     transform
         Where to. Images and labels go through `resample`.
+    tolerance
+        How far, in the unit of the target, the straight edges of an outline may lie from where a bent transform carries
+        them: edges get new corners until they do not. Affine transforms keep edges straight and add none.
 
     Returns
     -------
@@ -38,6 +48,8 @@ def move(elements: Any, transform: Transform) -> Any:
         If an element lies in another space than the transform's source.
     UnitError
         If shapes say another unit than the source space.
+    ParameterError
+        If the tolerance is not above 0, or a column is missing.
 
     Examples
     --------
@@ -49,8 +61,10 @@ def move(elements: Any, transform: Transform) -> Any:
 
     if hasattr(elements, "dims"):
         raise DataError("images and labels do not move without a new grid; use resample(image, transform, like=…)")
+    if not tolerance > 0:
+        raise ParameterError(f"tolerance={tolerance!r}; expected a length above 0")
     if hasattr(elements, "geom_type"):
-        return _moved_shapes(elements, transform)
+        return _moved_shapes(elements, transform, tolerance)
     if hasattr(elements, "columns"):
         whole = to_own_space(elements, transform)
         if isinstance(elements, pd.DataFrame):
@@ -110,15 +124,56 @@ def _moved_table(table: Any, transform: Transform) -> Any:
     return moved
 
 
-def _moved_shapes(shapes: Any, transform: Transform) -> Any:
+def _moved_shapes(shapes: Any, transform: Transform, tolerance: float) -> Any:
     import shapely
 
     whole = to_own_space(shapes, transform)
     flat = transform.source.ndim == 2
     moved = shapes.copy()
-    moved[shapes.geometry.name] = shapely.transform(shapes.geometry.to_numpy(), whole.map_points, include_z=not flat)
+    moved[shapes.geometry.name] = move_outlines(shapes.geometry.to_numpy(), whole, tolerance=tolerance)
     if "radius" in shapes and set(shapes.geom_type) <= {"Point"}:
         centres = shapely.get_coordinates(shapes.geometry.to_numpy(), include_z=not flat)
         moved["radius"] = shapes["radius"].to_numpy(float) * spread_at(whole, centres)
     moved.attrs = _placed_at(shapes, transform.target)
     return moved
+
+
+def move_outlines(
+    outlines: np.ndarray[Any, Any], transform: Transform, *, tolerance: float = 0.1
+) -> np.ndarray[Any, Any]:
+    """Return geometries in the target of a transform; where it bends, edges get corners as `move` says."""
+    import numpy as np
+    import shapely
+
+    flat = transform.source.ndim == 2
+    bends = flat and not isinstance(transform, Affine)
+    drawn = _split(outlines, transform, tolerance) if bends else outlines
+    return np.asarray(shapely.transform(drawn, transform.map_points, include_z=not flat))
+
+
+def _split(shapes: np.ndarray[Any, Any], transform: Transform, tolerance: float) -> np.ndarray[Any, Any]:
+    """Return outlines whose edges are short enough for a bent transform to leave them straight."""
+    import numpy as np
+    import shapely
+
+    made = np.array(shapes, dtype=object)
+    left = np.arange(len(made))
+    for _ in range(_HALVINGS):
+        rings, of = shapely.get_parts(shapely.boundary(made[left]), return_index=True)
+        corners, ring = shapely.get_coordinates(rings, return_index=True)
+        same = ring[1:] == ring[:-1]
+        first, last, of = corners[:-1][same], corners[1:][same], of[ring[1:][same]]
+        ends = transform.map_points(first), transform.map_points(last)
+        miss = np.zeros(len(first))
+        for part in (0.25, 0.5, 0.75):
+            straight = ends[0] + part * (ends[1] - ends[0])
+            bent = transform.map_points(first + part * (last - first))
+            miss = np.maximum(miss, np.linalg.norm(bent - straight, axis=1))
+        longest = np.zeros(len(left))
+        far = miss > tolerance
+        np.maximum.at(longest, of[far], np.linalg.norm(last - first, axis=1)[far])
+        left, longest = left[longest > 0], longest[longest > 0]
+        if not len(left):
+            break
+        made[left] = shapely.segmentize(made[left], longest * 0.5001)
+    return made

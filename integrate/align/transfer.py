@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from integrate.align.grid import Grid, element_space, read_grid
+from integrate.align.move import move_outlines
 from integrate.align.space import Space, check_meets
 from integrate.align.store import from_spatialdata, hash_transform
 from integrate.align.transform import Transform
@@ -149,7 +150,6 @@ class _Placed:
 
 def _pair(items: Any, regions: Any, transform: Transform | None) -> tuple[_Placed, _Placed]:
     """Return items and regions in the coordinates of one space."""
-    import numpy as np
     import shapely
 
     here = _placed(items, None if transform is None else transform.source, "the items")
@@ -165,8 +165,7 @@ def _pair(items: Any, regions: Any, transform: Transform | None) -> tuple[_Place
             f"the items are in {here.unit!r} and the regions in {there.unit!r}; convert one, or give transform="
         )
     if transform is not None:
-        moved = shapely.transform(here.geometry, transform.map_points)
-        here = _Placed(np.asarray(moved), here.ids, transform.target, transform.target.unit)
+        here = _Placed(move_outlines(here.geometry, transform), here.ids, transform.target, transform.target.unit)
     return here, there
 
 

@@ -206,6 +206,27 @@ def test_outlines_circles_and_points_move() -> None:
     assert ig.move(table, there).to_dict("list") == {"x": [102.0], "y": [4.0], "gene": ["A"]}
 
 
+@pytest.mark.parametrize("tolerance", [0.5, 0.05])
+def test_a_long_edge_bends_with_the_tissue(tolerance: float) -> None:
+    """Four corners alone would lose what bulges out between them; a very fine polygon is the truth."""
+    rows, columns = np.indices((21, 21)) * 50.0
+    bulge = np.stack([20 * np.sin(np.pi * rows / 1000), 12 * np.sin(np.pi * columns / 500)], axis=-1)
+    field = DisplacementField(bulge, (0, 0), (50, 50), SLIDE, SECTION)
+    hole = shapely.box(300, 300, 700, 650)
+    drawn = gpd.GeoDataFrame(geometry=[shapely.box(100, 100, 900, 900) - hole, shapely.box(5, 5, 6, 6)])
+    moved = ig.move(drawn, field, tolerance=tolerance).geometry
+    fine = shapely.transform(shapely.segmentize(drawn.geometry.to_numpy(), 0.2), field.map_points)
+    corners = shapely.transform(drawn.geometry.to_numpy(), field.map_points)
+    assert shapely.hausdorff_distance(moved.iloc[0].exterior, fine[0].exterior) <= 1.2 * tolerance
+    wrong = [shapely.area(shapely.symmetric_difference(one, fine[0])) for one in (moved.iloc[0], corners[0])]
+    assert wrong[0] < tolerance * fine[0].length < wrong[1]
+    assert shapely.get_num_coordinates(moved.iloc[1]) == 5  # a cell needs no more
+    assert shapely.get_num_coordinates(ig.move(drawn, identity(SLIDE, SECTION)).geometry.iloc[0]) == 10
+    spot = ig.assign(drawn.iloc[:1], gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1100, 600)]), transform=field)
+    inside = fine[0].intersection(shapely.box(0, 0, 1100, 600)).area / fine[0].area
+    assert spot["covered"].iloc[0] == pytest.approx(inside, abs=1e-3)
+
+
 def test_elements_move_from_their_placement_and_stay_lazy() -> None:
     there = Affine.scale([1, 1], SLIDE, SECTION, offset=[100, 0])
     frame = pd.DataFrame({"x": [4.0, 8.0], "y": [2.0, 2.0]})
