@@ -65,6 +65,7 @@ from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
 from .catalog.open import shipped_catalogs as shipped_catalogs
 from .datasets.simulate import simulate_study as simulate_study
+from .features.brightfield import Brightfield as Brightfield
 from .features.embedding import Embedding as Embedding
 from .features.intensity import Intensity as Intensity
 from .features.measure import measure as measure
