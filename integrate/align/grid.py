@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Grid", "element_space", "raster_on", "read_grid", "set_space"]
+__all__ = ["Grid", "element_space", "raster_on", "read_grid", "set_space", "with_channels"]
 
 #: Coordinates may depart from an even step by this part of a pixel.
 _EVEN = 1e-3
@@ -103,7 +103,7 @@ def read_grid(image: Any, *, space: str | None = None) -> Grid:
     ParameterError
         If `space` is needed, or unknown.
     """
-    dims = tuple(str(dim) for dim in getattr(image, "dims", ()) if str(dim) not in ("c", "t"))
+    dims = tuple(str(dim) for dim in getattr(image, "dims", ()) if str(dim) not in ("c", "t", "mz"))
     if dims not in (("y", "x"), ("z", "y", "x")) or not hasattr(image, "coords"):
         raise DataError(
             f"expected an image, labels or a volume with dims (c, y, x), (y, x) or (z, y, x), found "
@@ -123,6 +123,13 @@ def read_grid(image: Any, *, space: str | None = None) -> Grid:
             raise ParameterError(f"the image lies in space {here.name!r}, not in {space!r}")
     pixels = Space(f"{here.name} pixels", "px", axes)
     return Grid(shape, Affine(tuple(map(tuple, matrix.tolist())), pixels, here))
+
+
+def with_channels(image: Any) -> Any:
+    """Return a mass-spectrometry image ``(mz, y, x)`` with its m/z as names of channels; others as they are."""
+    if "mz" not in getattr(image, "dims", ()):
+        return image
+    return image.rename(mz="c").assign_coords(c=[str(one) for one in image["mz"].values])
 
 
 def set_space(image: xr.DataArray, *, name: str) -> xr.DataArray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Pull", "Tile", "tiles_of"]
 
 #: Edges of a tile of output: small enough for the cache and a thread, large enough to be worth a task.
-TILE = {2: 512, 3: 96}
+TILE = {2: 1024, 3: 96}
 #: A bent transform is computed at every n-th pixel, and between them interpolated as long as that errs by less.
 LATTICE, LATTICE_ERROR = 16, 0.005
 #: Pixel types whose interpolation by OpenCV is exact to float32; others it rounds to 1/32 of a pixel.
@@ -37,7 +37,7 @@ class Tile:
 
 def tiles_of(shape: tuple[int, ...], *, lazy: bool) -> list[list[int]]:
     """Return the edges of tiles along every axis, as Dask writes chunks; a task of Dask must be worth its cost."""
-    edge = TILE[len(shape)] * (2 if lazy else 1)
+    edge = TILE[len(shape)] * (2 if lazy and len(shape) == 3 else 1)
     return [[min(edge, n - a) for a in range(0, n, edge)] for n in shape]
 
 
@@ -141,40 +141,46 @@ class Pull:
         last = np.clip(np.ceil(high).astype(int), first + 1, limit)
         return Tile(tuple(first.tolist()), tuple((last - first).tolist()))
 
-    def sample(self, part: np.ndarray[Any, Any], window: Tile, tile: Tile) -> np.ndarray[Any, Any]:
-        """Return a tile ``(c, [z,] y, x)`` from the part of the source in a window."""
-        import numpy as np
-
-        out = np.full((part.shape[0], *tile.shape), self.fill, dtype=part.dtype)
+    def draw(self, part: np.ndarray[Any, Any], window: Tile, tile: Tile, out: np.ndarray[Any, Any]) -> None:
+        """Write a tile ``(c, [z,] y, x)`` from the part of the source in a window, of the same dtype, into `out`."""
         if self.shift is not None:
+            out[...] = self.fill
             _copy(part, window, tile, self.shift, out)
-        elif len(self.limit) == 2 and not self.labels and part.dtype.name in FAST:
+        elif len(self.limit) == 2 and not self.labels and part.dtype.name in FAST and part.dtype.isnative:
             self._fast(part, window, tile, out)
         else:
             self._exact(part, window, tile, out)
-        return out
 
     def _fast(self, part: np.ndarray[Any, Any], window: Tile, tile: Tile, out: np.ndarray[Any, Any]) -> None:
+        """Let OpenCV read from and write to the rasters themselves: a view costs no copy."""
         import cv2
         import numpy as np
 
-        size = tile.shape[::-1]
         edge = cv2.BORDER_REPLICATE
         if isinstance(self.way, Affine):
             rows = self.way.array[:2].copy()
             rows[:, 2] += rows[:, :2] @ (np.array(tile.start[::-1]) + 0.5) - 0.5 - np.array(window.start[::-1])
-            places = None if self._covers(tile) else self.places(tile)
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            draw: Callable[[Any], Any] = lambda one: cv2.warpAffine(one, rows, size, flags=flags, borderMode=edge)  # noqa: E731
-        else:
-            places = self.places(tile)
-            y, x = (places - 0.5 - np.array(window.start)[:, None, None]).astype(np.float32)
-            draw = lambda one: cv2.remap(one, x, y, cv2.INTER_LINEAR, borderMode=edge)  # noqa: E731
-        for channel, plane in enumerate(part):
-            out[channel] = draw(np.ascontiguousarray(plane))
-        if places is not None:
-            limit = np.array(self.limit)[:, None, None]
-            out[:, ((places < 0) | (places > limit)).any(axis=0)] = self.fill
+            for plane, drawn in zip(part, out, strict=True):
+                cv2.warpAffine(plane, rows, tile.shape[::-1], dst=drawn, flags=flags, borderMode=edge)
+            if not self._covers(tile):
+                self._fill_beyond(tile, out)
+            return
+        places = self.places(tile)
+        y, x = (places - 0.5 - np.array(window.start)[:, None, None]).astype(np.float32)
+        for plane, drawn in zip(part, out, strict=True):
+            cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=drawn, borderMode=edge)
+        limit = np.array(self.limit)[:, None, None]
+        out[:, ((places < 0) | (places > limit)).any(axis=0)] = self.fill
+
+    def _fill_beyond(self, tile: Tile, out: np.ndarray[Any, Any]) -> None:
+        import numpy as np
+
+        from integrate.align.sample_kernels import fill_beyond
+
+        matrix = self.way.array[:2][::-1][:, [1, 0, 2]]  # type: ignore[attr-defined]
+        fill = np.asarray(self.fill).astype(out.dtype)[()]
+        fill_beyond(np.ascontiguousarray(matrix), np.array(tile.start), np.array(self.limit), fill, out)
 
     def _covers(self, tile: Tile) -> bool:
         """Whether every centre of a tile comes from within the source (an affine way: its corners tell)."""
@@ -198,6 +204,7 @@ class Pull:
             limit, offset = np.r_[1, limit], np.r_[0, offset]
         native = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("="))
         if self.labels:
+            out[...] = self.fill
             sample_kernels.nearest(native, places, limit, offset, target)
             return
         values = np.empty(target.shape)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from integrate.align.grid import Grid, raster_on, read_grid
+from integrate.align.grid import Grid, raster_on, read_grid, with_channels
 from integrate.align.pull import FAST, Pull, Tile, tiles_of
 from integrate.align.space import check_meets
 from integrate.align.store import hash_transform
@@ -40,7 +40,8 @@ def resample(
     ----------
     image
         Image ``(c, y, x)``, labels ``(y, x)``, volume ``(z, y, x)`` or SpatialData element, numpy or Dask; of a
-        multi-scale element the level that fits the output is taken.
+        multi-scale element the level that fits the output is taken. The m/z of a mass-spectrometry image become
+        channels.
     transform
         From the image's space to the wanted one; None stays in its space.
     like
@@ -83,6 +84,7 @@ def resample(
     """
     if hasattr(image, "children"):
         image = pick_level(image, transform, like=like, pixel_size=pixel_size, space=space)
+    image = with_channels(image)
     dims = tuple(str(dim) for dim in getattr(image, "dims", ()))
     if "t" in dims:
         raise DataError(f"expected one time point, found dims {dims}; select one with isel(t=…)")
@@ -268,14 +270,30 @@ class _Job:
         """Return one tile of the output from the pixels it needs."""
         import numpy as np
 
+        out = np.empty((part.shape[0], *tile.shape), self.dtype)
+        self.draw(part, window, tile, out)
+        return out
+
+    def draw(self, part: np.ndarray[Any, Any], window: Tile | None, tile: Tile, out: np.ndarray[Any, Any]) -> None:
+        """Write one tile of the output from the pixels it needs."""
+        import numpy as np
+
         if window is None:
-            return np.full((part.shape[0], *tile.shape), self.pull.fill).astype(self.dtype)
-        made = self.pull.sample(_averaged(part, self.reduce), window, tile)
-        if made.dtype == self.dtype:
-            return made
+            out[...] = self.pull.fill
+            return
+        source = _averaged(part, self.reduce)
+        if source.dtype.kind == "b" and not self.pull.labels:
+            source = source.astype(np.float32)
+        if source.dtype == self.dtype and source.dtype.isnative:
+            self.pull.draw(source, window, tile, out)
+            return
+        native = source.astype(source.dtype.newbyteorder("="), copy=False)
+        made = np.empty(out.shape, native.dtype)
+        self.pull.draw(native, window, tile, made)
         if self.dtype.kind == "b":
-            return made >= 0.5
-        return np.rint(made).astype(self.dtype) if self.dtype.kind in "iu" else made.astype(self.dtype)
+            out[...] = made >= 0.5
+        else:
+            out[...] = np.rint(made) if self.dtype.kind in "iu" and made.dtype.kind == "f" else made
 
     def covered(self, shape: tuple[int, ...]) -> float:
         """Return about which part of the output comes from within the source, from a lattice of its pixels."""
@@ -385,9 +403,9 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
 
     def fill(tile: Tile) -> None:
         window, needed = job.window(tile)
-        out[(slice(None), *tile.slices)] = job.tile(np.asarray(data[(slice(None), *needed)]), window, tile)
+        job.draw(np.asarray(data[(slice(None), *needed)]), window, tile, out[(slice(None), *tile.slices)])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each worker holds a tile of coordinates
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # at the border each worker holds a tile of coordinates
         list(pool.map(fill, tiles))
     return out
 

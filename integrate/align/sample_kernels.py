@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["affine_places", "linear", "nearest"]
+__all__ = ["affine_places", "fill_beyond", "linear", "nearest"]
 
 
 @njit(nogil=True, cache=True)
@@ -29,6 +29,27 @@ def affine_places(matrix: Any, start: Any, places: Any) -> None:
                 for axis in range(3):
                     row = matrix[axis]
                     places[axis, k, i, j] = row[0] * z + row[1] * y + row[2] * x + row[3]
+
+
+@njit(nogil=True, cache=True)
+def fill_beyond(matrix: Any, start: Any, limit: Any, fill: Any, out: Any) -> None:
+    """Write `fill` into every channel of the pixels ``(c, y, x)`` that come from beyond the source.
+
+    Parameters
+    ----------
+    matrix
+        2 × 3, from output to source pixels, both ``y, x`` and speaking of corners.
+    start, limit
+        First output pixel, and shape of the source.
+    """
+    for i in range(out.shape[1]):
+        for j in range(out.shape[2]):
+            y, x = start[0] + i + 0.5, start[1] + j + 0.5
+            row = matrix[0, 0] * y + matrix[0, 1] * x + matrix[0, 2]
+            column = matrix[1, 0] * y + matrix[1, 1] * x + matrix[1, 2]
+            if not (0 <= row <= limit[0] and 0 <= column <= limit[1]):
+                for c in range(out.shape[0]):
+                    out[c, i, j] = fill
 
 
 @njit(nogil=True, cache=True)
