@@ -13,6 +13,7 @@ from integrate.analyse.unit import check_choice, check_unit
 from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
 from integrate.errors import ParameterError
 from integrate.keys import ATTRS
+from integrate.model.progress import follow
 from integrate.model.provenance import record
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def associate(
     result["family"] = _families(result, family, _title(x), _title(y))
     if fdr == PERMUTATION:
         orders = _shuffles(len(cohort.obs), layers, permutations, seed)
-        null = np.stack([ask(_reordered(right, order))["p"].to_numpy(dtype=float) for order in orders])
+        watched = follow(orders, "permutations", total=permutations)
+        null = np.stack([ask(_reordered(right, order))["p"].to_numpy(dtype=float) for order in watched])
         result["q"] = _per_family(result, lambda places, p: permutation_q_values(p, null[:, places]))
     else:
         result["q"] = _per_family(result, lambda places, p: adjust_p_values(p, method=fdr))

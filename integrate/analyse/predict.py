@@ -12,6 +12,7 @@ from integrate.analyse.variables import choose_variables, model_terms
 from integrate.errors import DataError, ParameterError, some, warn
 from integrate.keys import ATTRS, SUBJECT_ID
 from integrate.model.outcome import TimeToEvent
+from integrate.model.progress import follow
 from integrate.model.provenance import record
 
 if TYPE_CHECKING:
@@ -146,12 +147,12 @@ def evaluate_prediction(
     _check_clean(cohort, model, task.name)
     _check_folds(task, folds)
     fitted = _model(task, model, fusion)
-    rounds = [_predicted(task, fitted, search, folds, seed + r) for r in range(repeats)]
+    rounds = [_predicted(task, fitted, search, folds, seed + r) for r in follow(range(repeats), "repeats")]
     scores = _scores(task, rounds, bootstrap, seed)
     if permutations:
         null = [
             _measure(shuffled, [_predicted(shuffled, fitted, search, folds, seed)])
-            for shuffled in _shuffled(task, permutations, seed)
+            for shuffled in follow(_shuffled(task, permutations, seed), "permutations", total=permutations)
         ]
         better = {"Brier": -1}
         scores["p"] = [
