@@ -420,14 +420,11 @@ def lab(
     notebook: Annotated[str | None, typer.Option(help="Notebook to open; by default the first.")] = None,
 ) -> None:
     """Start JupyterLab with the notebooks and this environment's kernel. Further options go to JupyterLab."""
-    import subprocess
-
-    from integrate.show.lab import lab_command, prepare_notebooks
+    from integrate.show.lab import lab_command, prepare_notebooks, start_lab
 
     place = folder.absolute()
     prepare_notebooks(place)
-    command = lab_command(place, notebook=notebook, arguments=context.args)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    raise typer.Exit(start_lab(lab_command(place, notebook=notebook, arguments=context.args)))
 
 
 if __name__ == "__main__":

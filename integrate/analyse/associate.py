@@ -16,6 +16,7 @@ from integrate.analyse.results import result_table, title_of
 from integrate.analyse.unit import check_choice, check_unit
 from integrate.analyse.variables import Variables, choose_variables, numeric_matrix
 from integrate.errors import ParameterError
+from integrate.model.progress import follow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +181,8 @@ def _permuted(
     if question.adjust is not None:
         raise ParameterError("units cannot be shuffled where covariates are adjusted for; use fdr='bh', or strata=")
     orders = _shuffles(len(question.subjects), question.strata, permutations, seed)
-    null = [_asked(left, _reordered(right, order), question)["p"].to_numpy(dtype=float) for order in orders]
+    watched = follow(orders, "permutations", total=permutations)
+    null = [_asked(left, _reordered(right, order), question)["p"].to_numpy(dtype=float) for order in watched]
     shuffled = np.stack(null)
     return _per_family(table, lambda places, p: permutation_q_values(p, shuffled[:, places]))
 

@@ -13,6 +13,7 @@ from integrate.analyse.task import Task, check_folds, make_task, shuffled, split
 from integrate.analyse.unit import check_choice, check_rows
 from integrate.errors import ParameterError, some, warn
 from integrate.model.outcome import TimeToEvent
+from integrate.model.progress import follow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,12 +149,12 @@ def evaluate_prediction(
     check_folds(task, folds)
     fitted = _model(task, model, fusion, extra)
     moments = _times(task, times)
-    rounds = [_predicted(task, fitted, search, folds, seed + r, moments) for r in range(repeats)]
+    rounds = [_predicted(task, fitted, search, folds, seed + r, moments) for r in follow(range(repeats), "repeats")]
     scores = score(task, rounds, moments, bootstrap=bootstrap, seed=seed)
     if permutations:
         null = [
             measure(one, [_predicted(one, fitted, search, folds, seed, moments)], moments)
-            for one in shuffled(task, permutations, seed)
+            for one in follow(shuffled(task, permutations, seed), "permutations", total=permutations)
         ]
         scores["p"] = [
             (1 + sum(is_better(name, one[name], effect) for one in null)) / (1 + permutations)

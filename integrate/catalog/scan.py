@@ -17,6 +17,7 @@ from integrate.catalog.registry import qualified_reader
 from integrate.catalog.write import catalog_text, write_text_whole
 from integrate.errors import CatalogError, SourceNotFoundError
 from integrate.model.acquisition import MADE, SPACING
+from integrate.model.progress import follow
 
 __all__ = ["Scan", "scan_folder"]
 
@@ -205,12 +206,10 @@ def _walk(root: Path) -> tuple[list[Path], list[tuple[Path, dict[str, Any]]]]:
 
 def _look(root: Path, files: list[Path], *, show_progress: bool) -> dict[Path, dict[str, Any] | None]:
     """Look into files; what an interrupted scan has seen already, and is unchanged, is taken from its notes."""
-    from tqdm import tqdm
-
     seen = _seen(root / NOTES)
     found: dict[Path, dict[str, Any] | None] = {}
     with (root / NOTES).open("a", encoding="utf-8") as notes:
-        for number, path in enumerate(tqdm(files, desc="scan", unit="file", disable=not show_progress)):
+        for number, path in enumerate(follow(files, "scan", unit="file", show=show_progress or None)):
             name, stamp = path.relative_to(root).as_posix(), _stamp(path)
             if name in seen and seen[name][0] == stamp:
                 found[path] = seen[name][1]

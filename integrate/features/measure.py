@@ -104,7 +104,8 @@ def measure(
         Of a `dask.distributed` cluster, which then measures the blocks: the same numbers to the last bit. Its workers
         must reach the files behind a lazy image; an array in memory is sent to them.
     progress
-        Show a bar that counts blocks.
+        Show a bar that counts blocks from the start; otherwise one appears in a notebook after a second. With a client
+        it names the page of the Dask dashboard.
     resume
         A folder of your own in which finished blocks are kept until all are done. Called again with the same image,
         regions and features after a break, only the missing ones are measured; the result has the same bits. An image

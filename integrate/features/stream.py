@@ -21,6 +21,7 @@ from integrate.features.stored import find_stored
 from integrate.features.stored_tiles import find_tiles
 from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_settings
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def stream_blocks(
     if resume is not None:
         kept = run = Resumable(run, resume, _name_inputs(image.data, regions, grid, families, windows))
     blocks = run(work, windows)
-    for block in _shown(blocks, len(windows), progress=progress):
+    watch = "" if client is None else str(client.dashboard_link)
+    shown = follow(blocks, "measure", total=len(windows), unit="block", show=progress or None, note=watch)
+    for block in shown:
         if block.pixel_ids is block.ids:  # of labels; outlines are known as a whole where they start
             wholes.merge(block.ids, block.values | block.pixel_values)
         else:
@@ -191,12 +194,6 @@ def _run_on(client: distributed.Client, work: Any, windows: Sequence[Any]) -> It
 
 def _call(work: Any, window: Any) -> Any:
     return work(window)
-
-
-def _shown(blocks: Iterator[_Measurement], number: int, *, progress: bool) -> Iterator[_Measurement]:
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(blocks, total=number, desc="measure", unit="block")) if progress else blocks
 
 
 def _measure_block(
