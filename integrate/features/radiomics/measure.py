@@ -333,6 +333,8 @@ def _measure_one(
 
     import numpy as np
 
+    from integrate.features.radiomics.morphology_kernels import sum_moments
+
     lesion = Lesion(None, "no voxel has this label") if ends is None else process_region(scene, label, ends, settings)
     if lesion.region is None:
         return lesion, np.full(len(define_columns(settings)), np.nan), np.full(3, np.nan)
@@ -342,7 +344,8 @@ def _measure_one(
         measure_region(process_response(scene, lesion, one, settings), of_responses) for one in settings.filters
     ]
     reasons = [one for one in (lesion.reason, explain(lesion.region, settings)) if one]
-    index = np.argwhere(lesion.region.inside).mean(axis=0) + lesion.corner
+    voxels, *sums = sum_moments(lesion.region.inside)[:4].tolist()
+    index = np.array(sums) / voxels + lesion.corner
     centre = scene.grid.matrix[:3, :3] @ index + scene.grid.matrix[:3, 3]
     return replace(lesion, region=None, reason="; ".join(reasons)), np.concatenate(features), centre
 
