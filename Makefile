@@ -9,6 +9,9 @@ PYTHONS := "$(PYTHON)"
 endif
 UV ?= $(shell command -v uv 2>/dev/null)
 ARGS ?=
+# Files of tests run side by side. One file stays in one process, so its fixtures are made once.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BIN := .venv/bin
 SHELL := /bin/sh
 
@@ -45,11 +48,11 @@ env: .venv/.stamp ## create or refresh .venv
 demo: env ## run the main job on the shipped study
 	$(BIN)/integrate demo $(ARGS)
 
-test: lint browser ## lint, types and the fast tests
-	$(BIN)/python -m pytest $(ARGS)
+test: lint browser ## lint, types and the fast tests (two files at a time; WORKERS=0 for one process)
+	$(PYTEST) $(ARGS)
 
 test-all: lint browser ## the same with the slow tests
-	$(BIN)/python -m pytest -m "not benchmark and not network" $(ARGS)
+	$(PYTEST) -m "not benchmark and not network" $(ARGS)
 
 bench: env ## benchmarks; their numbers go in the docs with machine and date
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks tests/show $(ARGS)

@@ -253,7 +253,18 @@ def run(
         typer.echo("nothing has changed since this report was made; it was not run again (--again runs it)")
     elif report.reasons != ("there is no report yet",):
         typer.echo("run because " + "; ".join(report.reasons[:5]))
-    typer.echo(f"report: {report.page}")
+    typer.echo(f"report: {report.page}{_beside(report.page.parent)}")
+    if report.warnings:
+        typer.echo(f"{len(report.warnings)} warning(s), listed at the end of the page; the first: {report.warnings[0]}")
+    typer.echo(f"to make it again and compare: integrate report verify {target}")
+
+
+def _beside(folder: Path) -> str:
+    """Return in words what lies beside the page of a report."""
+    counts = {"table": "tables/*.csv", "figure": "figures/*.png", "PDF": "report.pdf"}
+    found = {name: len(list(folder.glob(pattern))) for name, pattern in counts.items()}
+    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in found.items() if n]
+    return f"\nbeside it: {', '.join(told)}, the executed notebook and what went in" if told else ""
 
 
 @report_app.command("batch")
@@ -348,7 +359,8 @@ def new_exploration(name: Path, catalog: Catalogued = "demo", data_root: Root = 
     """Write a notebook to explore a catalog in JupyterLab."""
     from integrate.report.new import new_notebook
 
-    typer.echo(f"written: {new_notebook(name, catalog=catalog, data_root=data_root, report=False)}")
+    path = new_notebook(name, catalog=catalog, data_root=data_root, report=False)
+    typer.echo(f"written: {path}\nopen it with: integrate lab {path.parent} --notebook {path.name}")
 
 
 @app.command("simulate")
@@ -408,14 +420,11 @@ def lab(
     notebook: Annotated[str | None, typer.Option(help="Notebook to open; by default the first.")] = None,
 ) -> None:
     """Start JupyterLab with the notebooks and this environment's kernel. Further options go to JupyterLab."""
-    import subprocess
-
-    from integrate.show.lab import lab_command, prepare_notebooks
+    from integrate.show.lab import lab_command, prepare_notebooks, start_lab
 
     place = folder.absolute()
     prepare_notebooks(place)
-    command = lab_command(place, notebook=notebook, arguments=context.args)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    raise typer.Exit(start_lab(lab_command(place, notebook=notebook, arguments=context.args)))
 
 
 if __name__ == "__main__":

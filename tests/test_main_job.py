@@ -57,7 +57,7 @@ def test_readme_code_prints_what_the_readme_shows(
 NOTEBOOKS = {
     "02_catalog_and_study": ("Search", "Dataset · clinical", "Audit · demo", "SpatialData object"),
     "04_cells_and_survival": ("cells in 27 sections", "Alignment · demo", "cells/CD8_positive", "log-rank"),
-    "05_spots_and_cells": ("Registration", "CD8A × CD8_mean", "spots; {"),
+    "05_spots_and_cells": ("Registration", "CD8A × CD8_mean", "cells lie in a spot", "206 genes, 22 spots"),
     "06_one_patient": ("Among the others", "CD8_mean", "sim001_s1"),
 }
 
@@ -74,7 +74,58 @@ def test_every_notebook_runs_on_the_simulated_study_without_a_warning(
     assert "data:image/webp;base64," in page
 
 
-@pytest.mark.parametrize("name", ["01_first_study", *NOTEBOOKS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["01_first_study", "03_radiomics", *NOTEBOOKS])
+def test_two_executions_of_a_notebook_are_byte_identical(
+    name: str, demo: tuple[Report, pd.DataFrame], tmp_path: Path
+) -> None:
+    given = {"data_root": demo[0].parameters["data_root"]}
+    one, two = (run_report(notebook_path(name), tmp_path / n, parameters=given, progress=False) for n in ("a", "b/c"))
+    assert one.page.read_bytes() == two.page.read_bytes()
+    assert one.notebook.read_bytes() == two.notebook.read_bytes()
+    assert one.warnings == ()
+    assert one.seconds < 120
+
+
+#: Notebook and public catalog, the folder its data lie in, and what the page must show.
+REAL = {
+    ("02_catalog_and_study", "dcis"): ("dcis-mibi", ("Audit · dcis", "Study · dcis", "SpatialData object")),
+    ("02_catalog_and_study", "lgg"): ("lgg-mri", ("Audit · lgg", "Study · lgg", "SpatialData object")),
+    ("02_catalog_and_study", "miniacc"): ("miniacc-multiomics", ("Audit · miniacc", "Study · miniacc")),
+    ("04_cells_and_survival", "dcis"): ("dcis-mibi", ("cells in 27 sections", "17 units, 8 events", "log-rank")),
+    ("05_spots_and_cells", "mouse_visium"): ("visium-cytassist-mouse", ("1088 genes, 2,898 spots", "stays open")),
+    ("06_one_patient", "dcis"): ("dcis-mibi", ("Among the others", "HER2_mean", "Provenance · AnnData")),
+    ("06_one_patient", "lgg"): ("lgg-mri", ("Among the others", "TCGA-", "image(s): ")),
+    ("06_one_patient", "miniacc"): ("miniacc-multiomics", ("Among the others", "0 image(s)")),
+    ("06_one_patient", "mouse_visium"): ("visium-cytassist-mouse", ("Among the others", "1 image(s)")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "catalog"), REAL)
+def test_a_notebook_runs_on_a_real_set_without_a_warning(
+    name: str, catalog: str, test_data: TestData, tmp_path: Path
+) -> None:
+    folder, parts = REAL[name, catalog]
+    parameters = {"catalog_name": catalog, "data_root": str(test_data(folder).parent)}
+    report = run_report(notebook_path(name), tmp_path / name, parameters=parameters, progress=False)
+    page = report.page.read_text(encoding="utf-8")
+    assert report.warnings == ()
+    assert [part for part in parts if part not in page] == []
+
+
+@pytest.mark.slow
+def test_genes_with_a_pattern_are_those_that_space_ranger_published(test_data: TestData, tmp_path: Path) -> None:
+    folder = test_data("visium-cytassist-mouse")
+    parameters = {"catalog_name": "mouse_visium", "data_root": str(folder.parent)}
+    report = run_report(notebook_path("05_spots_and_cells"), tmp_path / "r", parameters=parameters, progress=False)
+    ours = pd.read_csv(next((report.page.parent / "tables").glob("*genes-with-a-pattern.csv")), index_col="gene")
+    published = pd.read_csv(folder / "spatial" / "spatial_enrichment.csv")
+    common = published[published["Barcodes Detected per Feature"] >= 290].set_index("Feature Name")["I"]
+    assert (common.rank(pct=True)[ours.index] > 0.97).all()
+
+
+@pytest.mark.parametrize("name", ["01_first_study", "03_radiomics", *NOTEBOOKS])
 def test_a_notebook_has_no_outputs_and_few_cells(name: str) -> None:
     import nbformat
 

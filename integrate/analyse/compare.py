@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Comparisons", "compare_groups", "compare_two_groups"]
+from integrate.analyse.results import Z_95
+
+__all__ = ["Comparisons", "area_limits", "compare_groups", "compare_two_groups"]
 
 #: Two groups without ties are compared exactly when both together have at most this many observations (as in R) ...
 EXACT_TOTAL = 50
 #: ... or the smaller at most this many (as in SciPy); with ties when both hold, since every variable has its own ranks.
 EXACT_SMALLER = 8
-Z_95 = 1.959963984540054
 
 
 class Comparisons(NamedTuple):
@@ -105,7 +106,7 @@ def compare_two_groups(values: Any, first: Any, *, alternative: str) -> Comparis
     exact = _can_be_exact(ranks, known, n_first, n_second) & ~np.isnan(area)
     for column in np.flatnonzero(exact):
         p[column] = _exact_p(ranks[known[:, column], column], rank_sum[column], int(n_first[column]), alternative)
-    low, high = _area_limits(area, n_first, n_second)
+    low, high = area_limits(area, [(n_first, n_second)], np.ones((1, len(area))))
     counts = np.stack([n_first, n_second], axis=1)
     return Comparisons(2 * area - 1, 2 * low - 1, 2 * high - 1, p, counts, exact)
 
@@ -173,15 +174,28 @@ def _tails(doubled_ranks: Sequence[int], size: int) -> tuple[Any, Any]:
     return np.cumsum(share), np.cumsum(share[::-1])[::-1]
 
 
-def _area_limits(area: Any, n_first: Any, n_second: Any) -> tuple[Any, Any]:
-    """Return the 95 % limits of P(first > second) + P(equal) / 2 by bisection of Newcombe's equation."""
+def area_limits(area: Any, sizes: Sequence[tuple[Any, Any]], weights: Any) -> tuple[Any, Any]:
+    """Return the 95 % limits of P(first > second) + P(equal) / 2, by bisection of Newcombe's equation.
+
+    Parameters
+    ----------
+    area
+        Estimate of each variable; in several strata the mean with `weights`, and the limits are of one common value.
+    sizes
+        Observations of the first and the second group, for each stratum.
+    weights
+        (strata, variables).
+    """
     import numpy as np
 
-    size = (n_first + n_second) / 2 - 1
-
     def variance(a: Any) -> Any:
-        shape = 1 + size * (1 - a) / (2 - a) + size * a / (1 + a)
-        return a * (1 - a) * shape / (n_first * n_second)
+        total: Any = 0.0
+        for (first, second), weight in zip(sizes, weights, strict=True):
+            size = (first + second) / 2 - 1
+            shape = 1 + size * (1 - a) / (2 - a) + size * a / (1 + a)
+            counted = (first > 0) & (second > 0)
+            total = total + np.where(counted, weight**2 * a * (1 - a) * shape / np.maximum(first * second, 1), 0)
+        return total / weights.sum(axis=0) ** 2
 
     limits = []
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Correlations", "correlate"]
+from integrate.analyse.results import Z_95
+
+__all__ = ["Correlations", "correlate", "covariates_of", "patterns", "prepared", "residual"]
 
 #: Up to this many observations p-values of Spearman's rho come from all permutations, not from the t distribution.
 EXACT_N = 9
-Z_95 = 1.959963984540054
 #: Elements of the largest intermediate of an exact test.
 BLOCK = 20_000_000
 
@@ -76,19 +77,19 @@ def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any, strata
     covered = np.ones(len(x), dtype=bool) if adjust is None else ~np.isnan(adjust).any(axis=1)
     if strata is not None:
         covered &= strata >= 0
-    for x_known, x_columns in _patterns(x):
-        for y_known, y_columns in _patterns(y):
+    for x_known, x_columns in patterns(x):
+        for y_known, y_columns in patterns(y):
             keep = np.flatnonzero(x_known & y_known & covered)
             block = np.ix_(x_columns, y_columns)
             n[block], of_subjects[block] = len(keep), len(np.unique(subjects[keep]))
             if len(keep) < 3:
                 continue
             layers = None if strata is None else strata[keep]
-            xs, ys = (_prepared(v, method, layers) for v in (x[np.ix_(keep, x_columns)], y[np.ix_(keep, y_columns)]))
+            xs, ys = (prepared(v, method, layers) for v in (x[np.ix_(keep, x_columns)], y[np.ix_(keep, y_columns)]))
             covariates = 0
-            known = _covariates(adjust, keep, method, layers)
+            known = covariates_of(adjust, keep, method, layers)
             if known is not None:
-                xs, ys, covariates = _residual(xs, known), _residual(ys, known), _rank(known)
+                xs, ys, covariates = residual(xs, known), residual(ys, known), _rank(known)
             scale = (
                 np.sqrt(((ys - ys.mean(axis=0)) ** 2).sum(axis=0)),
                 np.sqrt(((xs - xs.mean(axis=0)) ** 2).sum(axis=0)),
@@ -108,20 +109,23 @@ def correlate(x: Any, y: Any, *, method: str, adjust: Any, subjects: Any, strata
     return Correlations(effect, ci_low, ci_high, p, n, of_subjects, constant, exact)
 
 
-def _patterns(values: Any) -> Iterator[tuple[Any, Any]]:
+def patterns(values: Any) -> Iterator[tuple[Any, Any]]:
     """Yield which observations are known, and the columns that know exactly these."""
     import numpy as np
 
     if not values.shape[1]:
         return
     known = ~np.isnan(values)
+    if not len(values):
+        yield known[:, 0], np.arange(values.shape[1])
+        return
     packed = np.packbits(known, axis=0)
     _, first, inverse = np.unique(packed, axis=1, return_index=True, return_inverse=True)
     for pattern, column in enumerate(first):
         yield known[:, column], np.flatnonzero(inverse.ravel() == pattern)
 
 
-def _prepared(values: Any, method: str, strata: Any = None) -> Any:
+def prepared(values: Any, method: str, strata: Any = None) -> Any:
     """Return ranks for Spearman, within each stratum as shares of it; else the values."""
     import numpy as np
     from scipy import stats
@@ -137,11 +141,11 @@ def _prepared(values: Any, method: str, strata: Any = None) -> Any:
     return ranks
 
 
-def _covariates(adjust: Any, keep: Any, method: str, strata: Any) -> Any:
+def covariates_of(adjust: Any, keep: Any, method: str, strata: Any) -> Any:
     """Return what is taken out of both sides: covariates, and the level of each stratum but the first; or ``None``."""
     import numpy as np
 
-    parts = [] if adjust is None else [_prepared(adjust[keep], method)]
+    parts = [] if adjust is None else [prepared(adjust[keep], method)]
     if strata is not None:
         parts.append((strata[:, None] == np.unique(strata)[1:]).astype(float))
     return np.column_stack(parts) if parts else None
@@ -159,7 +163,7 @@ def _slopes(r: Any, of_y: Any, of_x: Any, freedom: int) -> tuple[Any, Any, Any]:
     return slope, slope - half, slope + half
 
 
-def _residual(values: Any, covariates: Any) -> Any:
+def residual(values: Any, covariates: Any) -> Any:
     """Return what an ordinary least-squares fit with intercept leaves."""
     import numpy as np
 

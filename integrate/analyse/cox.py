@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
-from integrate.analyse.survival import cluster_codes, follow_up, strata_codes
+from integrate.analyse.follow_up import follow_up
+from integrate.analyse.grouping import cluster_codes, strata_codes
+from integrate.analyse.results import Z_95, result_table, title_of
 from integrate.analyse.unit import check_choice
 from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only, numeric_matrix
 from integrate.errors import ParameterError, some
-from integrate.keys import ATTRS, SUBJECT_ID
-from integrate.model.provenance import record
+from integrate.keys import SUBJECT_ID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
     from integrate.join.cohort import Cohort
     from integrate.model.outcome import TimeToEvent
 
-__all__ = ["COLUMNS", "cox", "cox_scan"]
+__all__ = ["cox", "cox_scan"]
 
-COLUMNS: tuple[str, ...] = (
-    *("x", "method", "effect", "effect_name", "ci_low", "ci_high", "hr", "hr_low", "hr_high", "p", "q"),
-    *("n_obs", "n_events", "n_subjects", "n_missing", "family", "reason"),
-)
 #: What the effect is per: one of the variable's own units, or one standard deviation of its normal scores.
 TRANSFORMS: dict[str | None, str] = {None: "log hazard ratio", "rank": "log hazard ratio per SD of ranks"}
 ROBUST = "cox (Efron, robust)"
-Z_95 = 1.959963984540054
 
 
 def cox(
@@ -45,10 +41,8 @@ def cox(
 
     Parameters
     ----------
-    cohort
-        What `link` returned.
-    outcome
-        Typed outcome, e.g. ``TimeToEvent.from_columns(cohort.obs, ...)``.
+    cohort, outcome
+        As for `kaplan_meier`.
     x
         Variables, numbers as they are. A categorical one becomes a term per category, compared with its first.
     unit
@@ -61,9 +55,8 @@ def cox(
 
     Returns
     -------
-    Columns ``x, method, effect`` (log hazard ratio)``, effect_name, ci_low, ci_high, hr, hr_low, hr_high, p, q, n_obs,
-    n_events, n_subjects, n_missing, family, reason``. Units lacking any variable are left out and counted. The terms
-    are parts of one model, so `q` repeats `p`.
+    A result, one row per term, with ``hr, hr_low, hr_high, n_events``; the effect is the log hazard ratio. Units
+    lacking any variable are left out and counted. The terms are parts of one model, so `q` repeats `p`.
 
     Raises
     ------
@@ -80,14 +73,8 @@ def cox(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from integrate.datasets.toy import toy_study
-    >>> from integrate.join.link import link
-    >>> from integrate.model.outcome import TimeToEvent
-    >>> protein = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8": [40.0, 30.0, 200.0]})
-    >>> cohort = link(toy_study(), protein=protein, clinical="clinical", unit="subject")
-    >>> table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
-    >>> outcome = TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
+    >>> from integrate.datasets.toy import toy_survival
+    >>> cohort, outcome = toy_survival()
     >>> cox(cohort, outcome, "CD8", unit="subject")[["x", "hr", "n_obs", "n_events"]].round(2)
                  x    hr  n_obs  n_events
     0  protein/CD8  0.98      3         2
@@ -126,7 +113,8 @@ def cox(
     if cluster is not None:
         result["method"], result["n_subjects"] = ROBUST, _n_subjects(cohort, order)
     result["q"], result["family"] = result["p"], "one model"
-    return _told("cox", cohort, result, {"unit": unit, "x": x, "strata": strata, "cluster": cluster})
+    settings = {"unit": unit, "x": x, "strata": strata, "cluster": cluster}
+    return result_table("cox", result, study=cohort.name, settings=settings)
 
 
 def cox_scan(
@@ -146,20 +134,12 @@ def cox_scan(
 
     Parameters
     ----------
-    cohort
-        What `link` returned.
-    outcome
-        Typed outcome.
+    cohort, outcome, unit, strata, cluster
+        As for `cox`.
     x
         Numeric variables: an assay (all its features), features or clinical variables.
-    unit
-        What one observation is; a subject may have one row only, unless `cluster` says so.
     adjust
         Variables that stand beside the feature in every model.
-    strata
-        Categorical variables; each group has a baseline hazard of its own.
-    cluster
-        As for `cox`.
     transform
         ``"rank"``: the feature becomes normal scores of its ranks, so that a few extreme values do not make the result;
         the effect is per standard deviation. ``None``: as it is, the effect is per unit of the feature.
@@ -168,8 +148,8 @@ def cox_scan(
 
     Returns
     -------
-    Columns as `cox`. Units lacking the outcome, a covariate or the feature are left out, per feature, and counted in
-    `n_missing`. Where the effect is NaN, `reason` says why.
+    As `cox`, one row per feature. Units lacking the outcome, a covariate or the feature are left out, per feature, and
+    counted in `n_missing`. Where the effect is NaN, `reason` says why.
 
     Raises
     ------
@@ -180,18 +160,11 @@ def cox_scan(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from integrate.datasets.toy import toy_study
-    >>> from integrate.join.link import link
-    >>> from integrate.model.outcome import TimeToEvent
-    >>> rna = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8A": [4.0, 3.0, 9.0], "ACTB": [1.0, 1.0, 1.0]})
-    >>> cohort = link(toy_study(), rna=rna, clinical="clinical", unit="subject")
-    >>> table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
-    >>> outcome = TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
-    >>> cox_scan(cohort, outcome, "rna", unit="subject")[["x", "hr", "n_events", "reason"]].round(2)
-               x    hr  n_events    reason
-    0   rna/CD8A  0.46         2
-    1   rna/ACTB   NaN         2  constant
+    >>> from integrate.datasets.toy import toy_survival
+    >>> cohort, outcome = toy_survival()
+    >>> cox_scan(cohort, outcome, "protein", unit="subject")[["x", "hr", "n_events", "reason"]].round(2)
+                 x    hr  n_events reason
+    0  protein/CD8  0.46         2
     """
     import numpy as np
 
@@ -226,10 +199,10 @@ def cox_scan(
         result["method"] = ROBUST
         result["n_subjects"] = [_n_subjects(cohort, rows[column]) for column in known.T]
     result["reason"], result["q"] = reason, adjust_p_values(result["p"].to_numpy(dtype=float), method=fdr)
-    result["family"] = family or (x if isinstance(x, str) else some(x))
+    result["family"] = family or title_of(x)
     settings = {"unit": unit, "x": x, "adjust": adjust, "strata": strata, "cluster": cluster, "transform": transform}
     settings["fdr"] = fdr
-    return _told("cox_scan", cohort, result, settings)
+    return result_table("cox_scan", result, study=cohort.name, settings=settings)
 
 
 def _n_subjects(cohort: Cohort, rows: Any) -> int:
@@ -279,11 +252,3 @@ def _table(
     columns |= {"ci_low": low, "ci_high": high, **ratios, "p": 2 * stats.norm.sf(np.abs(effect / error))}
     columns |= {"n_obs": n_obs, "n_events": n_events, "n_subjects": n_obs, "n_missing": n_units - n_obs, "reason": ""}
     return pd.DataFrame(columns)
-
-
-def _told(step: str, cohort: Cohort, result: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """Record the step, and return the table with its settings."""
-    record(step, study=cohort.name, tests=len(result), **settings)
-    result = result[list(COLUMNS)]
-    result.attrs[ATTRS] = settings
-    return result

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.matrices import complete_blocks
+from integrate.analyse.results import result_table
 from integrate.analyse.unit import check_choice, check_unit
-from integrate.errors import ParameterError
-from integrate.keys import ATTRS
-from integrate.model.provenance import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +58,8 @@ def cross_modal(
 
     Returns
     -------
-    One row; columns ``x, y, method, effect, effect_name, expected`` (mean of the shuffled)``, p, n_obs, n_subjects,
-    n_missing, n_filled``. RV, PLS and CCA are far above 0 by chance when there are more features than units: compare
-    with `expected`.
+    A result of one row, with ``expected`` (mean of the shuffled) and ``n_filled``. RV, PLS and CCA are far above 0 by
+    chance when there are more features than units: compare with `expected`. They have no limits; `q` repeats `p`.
 
     Raises
     ------
@@ -93,33 +90,33 @@ def cross_modal(
     import pandas as pd
 
     check_choice("method", method, tuple(EFFECTS))
-    subjects = check_unit(cohort, unit)
+    check_unit(cohort, unit)
     (first, second), rows = complete_blocks(cohort, [x, y])
-    if len(np.unique(subjects[rows])) < len(rows):
-        raise ParameterError("units of one subject cannot be shuffled apart; link with unit='subject' and reduce=...")
     measure = _measure(first.values, second.values, method, n_components)
     rng = np.random.default_rng(seed)
     observed = measure(np.arange(len(rows)))
     null = np.array([measure(rng.permutation(len(rows))) for _ in range(permutations)])
+    p = (1 + (null >= observed - 1e-12).sum()) / (1 + permutations) if permutations else np.nan
     columns = {
         "x": first.name,
         "y": second.name,
         "method": method,
         "effect": observed,
         "effect_name": EFFECTS[method],
+        "ci_low": np.nan,
+        "ci_high": np.nan,
         "expected": null.mean() if permutations else np.nan,
-        "p": (1 + (null >= observed - 1e-12).sum()) / (1 + permutations) if permutations else np.nan,
+        "p": p,
+        "q": p,
         "n_obs": len(rows),
         "n_subjects": len(rows),
         "n_missing": len(cohort.obs) - len(rows),
         "n_filled": first.filled + second.filled,
+        "family": f"{first.name} × {second.name}",
     }
-    settings = {"unit": unit, "method": method, "n_components": n_components, "permutations": permutations}
-    settings["seed"] = seed
-    record("cross_modal", study=cohort.name, x=x, y=y, **settings)
-    result = pd.DataFrame([columns])
-    result.attrs[ATTRS] = settings
-    return result
+    settings = {"unit": unit, "x": x, "y": y, "method": method, "n_components": n_components}
+    settings |= {"permutations": permutations, "seed": seed}
+    return result_table("cross_modal", pd.DataFrame([columns]), study=cohort.name, settings=settings)
 
 
 def _measure(first: Any, second: Any, method: str, n_components: int) -> Callable[[Any], float]:

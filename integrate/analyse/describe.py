@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.associate import associate
-from integrate.analyse.survival import group_codes
+from integrate.analyse.grouping import group_codes
 from integrate.analyse.unit import check_choice, check_unit
 from integrate.analyse.variables import Variables, choose_variables
 from integrate.errors import ParameterError
@@ -81,7 +81,7 @@ def table_one(
     import pandas as pd
 
     check_choice("numbers", numbers, NUMBERS)
-    check_unit(cohort, unit)
+    check_unit(cohort, unit, independent=by is not None)
     chosen = choose_variables(cohort, variables)
     groups = _group_rows(cohort, by)
     sizes = {name: str(len(rows)) for name, rows in groups.items()}
@@ -116,7 +116,7 @@ def distributions(cohort: Cohort, variables: str | Sequence[str], *, unit: str, 
 
     Returns
     -------
-    Columns ``x, group, n_obs, n_missing, mean, sd, min, q1, median, q3, max``.
+    Columns ``x, group, n_obs, n_subjects, n_missing, mean, sd, min, q1, median, q3, max``.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def distributions(cohort: Cohort, variables: str | Sequence[str], *, unit: str, 
     import numpy as np
     import pandas as pd
 
-    check_unit(cohort, unit)
+    subjects = check_unit(cohort, unit, independent=False)
     chosen = choose_variables(cohort, variables)
     rows = []
     for place, position in enumerate(chosen.numeric):
@@ -147,9 +147,10 @@ def distributions(cohort: Cohort, variables: str | Sequence[str], *, unit: str, 
             told = {name: np.quantile(known, q) if len(known) else np.nan for name, q in QUANTILES.items()}
             mean = known.mean() if len(known) else np.nan
             sd = known.std(ddof=1) if len(known) > 1 else np.nan
-            counts = {"n_obs": len(known), "n_missing": len(values) - len(known)}
+            owners = subjects[members][~np.isnan(values)]
+            counts = {"n_obs": len(known), "n_subjects": len(np.unique(owners)), "n_missing": len(values) - len(known)}
             rows.append({"x": chosen.names[position], "group": group, **counts, "mean": mean, "sd": sd, **told})
-    return pd.DataFrame(rows, columns=["x", "group", "n_obs", "n_missing", "mean", "sd", *QUANTILES])
+    return pd.DataFrame(rows, columns=["x", "group", "n_obs", "n_subjects", "n_missing", "mean", "sd", *QUANTILES])
 
 
 def missingness(cohort: Cohort, variables: str | Sequence[str] | None = None) -> pd.DataFrame:

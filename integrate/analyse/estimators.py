@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from integrate.errors import DataError
 
-__all__ = ["LateFusion", "PenalisedCox", "outcome_array"]
+__all__ = ["LateFusion", "PenalisedCox", "outcome_array", "predict_survival"]
 
 OUTCOME = np.dtype([("event", bool), ("time", float)])
 
@@ -22,6 +22,26 @@ def outcome_array(time: Any, event: Any) -> Any:
     given = np.empty(len(time), dtype=OUTCOME)
     given["event"], given["time"] = event, time
     return given
+
+
+def predict_survival(model: Any, X: pd.DataFrame, times: Any) -> Any:
+    """Return the chance of being free of the event after each time, (units, times); ``None`` if the model has none.
+
+    Parameters
+    ----------
+    model
+        A fitted estimator, grid search or pipeline whose last step has ``predict_survival``.
+    X
+        As for its ``predict``.
+    times
+        Rising, in the unit of the outcome it was fitted on.
+    """
+    if hasattr(model, "best_estimator_"):
+        return predict_survival(model.best_estimator_, X, times)
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    if not hasattr(last, "predict_survival"):
+        return None
+    return last.predict_survival(model[:-1].transform(X) if hasattr(model, "steps") and len(model) > 1 else X, times)
 
 
 class PenalisedCox(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -63,6 +83,11 @@ class PenalisedCox(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         fitted = CoxPHFitter(penalizer=self.penalty).fit(table, "time", "event")
         self.coef_ = np.zeros(values.shape[1])
         self.coef_[keep] = fitted.params_.to_numpy()
+        risk = np.exp(values @ self.coef_)
+        self.times_ = np.unique(y["time"][y["event"]])
+        at_risk = np.array([risk[y["time"] >= now].sum() for now in self.times_])
+        died = np.array([(y["event"] & (y["time"] == now)).sum() for now in self.times_])
+        self.hazard_ = np.cumsum(died / at_risk)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -76,6 +101,19 @@ class PenalisedCox(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         check_is_fitted(self, "coef_")
         return np.asarray(X, dtype=float) @ self.coef_
 
+    def predict_survival(self, X: Any, times: Any) -> Any:
+        """Return the chance of being free of the event after each time, (units, times), by Breslow's baseline.
+
+        Parameters
+        ----------
+        X
+            As for `fit`.
+        times
+            Rising, in the unit of the outcome.
+        """
+        hazard = np.concatenate([[0.0], self.hazard_])[np.searchsorted(self.times_, times, side="right")]
+        return np.exp(-np.exp(self.predict(X))[:, None] * hazard)
+
 
 class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """One model per modality, whose predictions are averaged over the modalities a unit has.
@@ -86,6 +124,8 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Estimator, cloned for each modality; fitted on the units that have it.
     blocks
         Columns of each modality.
+    beside
+        Columns that every model has beside those of its modality, such as the batch of a `ComBat`.
 
     Notes
     -----
@@ -100,9 +140,10 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     [0.1, 0.1, 0.9, 0.0, 1.0]
     """
 
-    def __init__(self, model: Any, blocks: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, model: Any, blocks: Mapping[str, Sequence[str]], beside: Sequence[str] = ()) -> None:
         self.model = model
         self.blocks = blocks
+        self.beside = beside
 
     def fit(self, X: pd.DataFrame, y: Any) -> Self:
         """Fit each modality's model.
@@ -120,27 +161,36 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If no unit has any modality.
         """
         self.models_ = {}
-        for name, columns in self.blocks.items():
-            has = X[list(columns)].notna().any(axis=1).to_numpy()
-            if len(np.unique(np.asarray(y)[has])) > 1:
-                self.models_[name] = clone(self.model).fit(X.loc[has, list(columns)], np.asarray(y)[has])
+        given = np.asarray(y)
+        for name in self.blocks:
+            has, part = self._part(X, name)
+            if len(np.unique(given[has])) > 1:
+                self.models_[name] = clone(self.model).fit(part, given[has])
         if not self.models_:
             raise DataError("no modality has units of two kinds to learn from")
         first = next(iter(self.models_.values()))
         self.classes_ = getattr(first, "classes_", None)
         return self
 
-    def _mean(self, X: pd.DataFrame, method: str) -> Any:
+    def _part(self, X: pd.DataFrame, name: str) -> tuple[Any, pd.DataFrame]:
+        """Return which units have a modality, and their columns for its model."""
+        columns = list(self.blocks[name])
+        has = X[columns].notna().any(axis=1).to_numpy()
+        return has, X.loc[has, [*columns, *self.beside]]
+
+    def _mean(self, X: pd.DataFrame, predict: Callable[[Any, pd.DataFrame], Any]) -> Any:
         check_is_fitted(self, "models_")
         total: Any = 0.0
         count = np.zeros(len(X))
         for name, model in self.models_.items():
-            has = X[list(self.blocks[name])].notna().any(axis=1).to_numpy()
-            part = None
+            has, part = self._part(X, name)
             if has.any():
-                part = np.asarray(getattr(model, method)(X.loc[has, list(self.blocks[name])]), dtype=float)
-                grown = np.zeros((len(X), *part.shape[1:]))
-                grown[has] = part
+                made = predict(model, part)
+                if made is None:
+                    return None
+                predicted = np.asarray(made, dtype=float)
+                grown = np.zeros((len(X), *predicted.shape[1:]))
+                grown[has] = predicted
                 total = total + grown
             count += has
         shape = (-1, *[1] * (np.ndim(total) - 1))
@@ -155,7 +205,7 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X
             As for `fit`.
         """
-        return self._mean(X, "predict_proba")
+        return self._mean(X, lambda model, part: model.predict_proba(part))
 
     def predict(self, X: pd.DataFrame) -> Any:
         """Return the mean prediction of models of a number or of survival.
@@ -165,4 +215,16 @@ class LateFusion(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X
             As for `fit`.
         """
-        return self._mean(X, "predict")
+        return self._mean(X, lambda model, part: model.predict(part))
+
+    def predict_survival(self, X: pd.DataFrame, times: Any) -> Any:
+        """Return the mean chance of being free of the event after each time, (units, times).
+
+        Parameters
+        ----------
+        X
+            As for `fit`.
+        times
+            Rising, in the unit of the outcome.
+        """
+        return self._mean(X, lambda model, part: predict_survival(model, part, times))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from integrate.analyse.survival import follow_up, strata_codes
+from integrate.analyse.follow_up import follow_up
+from integrate.analyse.grouping import strata_codes
+from integrate.analyse.results import Z_95, result_table
 from integrate.analyse.variables import choose_variables, model_terms
 from integrate.errors import ParameterError, some
-from integrate.keys import ATTRS
-from integrate.model.provenance import record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +32,9 @@ def proportional_hazards(
 
     Returns
     -------
-    One row per term and one, ``"all terms"``, for all together; columns ``x, method, effect`` (how fast the log hazard
-    ratio rises per unit of 1 - Kaplan–Meier, one step of Newton's; NaN for all)``, effect_name, statistic, df, p,
-    n_obs, n_events, n_missing``. A small p speaks against the model: put the variable into `strata`, or look at shorter
-    times.
+    A result, one row per term and one, ``"all terms"``, for all together, with ``statistic, df, n_events``. The effect
+    is how fast the log hazard ratio rises per unit of 1 - Kaplan–Meier, one step of Newton's. A small p speaks against
+    the model: put the variable into `strata`, or look at shorter times. `q` repeats `p`, as in `cox`.
 
     Raises
     ------
@@ -49,14 +48,8 @@ def proportional_hazards(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from integrate.datasets.toy import toy_study
-    >>> from integrate.join.link import link
-    >>> from integrate.model.outcome import TimeToEvent
-    >>> protein = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8": [40.0, 30.0, 200.0]})
-    >>> cohort = link(toy_study(), protein=protein, clinical="clinical", unit="subject")
-    >>> table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
-    >>> outcome = TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
+    >>> from integrate.datasets.toy import toy_survival
+    >>> cohort, outcome = toy_survival()
     >>> proportional_hazards(cohort, outcome, "CD8", unit="subject")[["x", "statistic", "df", "p"]].round(3)
                  x  statistic  df      p
     0  protein/CD8      0.059   1  0.808
@@ -88,23 +81,28 @@ def proportional_hazards(
     together = float(score @ np.linalg.solve(left, score))
     freedom = np.array([*[1] * k, k])
     statistic = np.array([*single, together])
+    effect, error = score / np.diag(left) / spread, 1 / np.sqrt(np.diag(left)) / spread
+    p = stats.chi2.sf(statistic, freedom)
     columns = {
         "x": [*names, "all terms"],
         "method": "proportional hazards (score test)",
-        "effect": [*(score / np.diag(left) / spread), np.nan],
+        "effect": [*effect, np.nan],
+        "ci_low": [*(effect - Z_95 * error), np.nan],
+        "ci_high": [*(effect + Z_95 * error), np.nan],
         "effect_name": "change of log hazard ratio",
         "statistic": statistic,
         "df": freedom,
-        "p": stats.chi2.sf(statistic, freedom),
+        "p": p,
+        "q": p,
         "n_obs": len(used),
+        "n_subjects": len(used),
         "n_events": int(given.event[used].sum()),
         "n_missing": len(layers) - len(used),
+        "family": "one model",
+        "reason": [*[""] * k, "all terms have no one effect"],
     }
-    result = pd.DataFrame(columns)
     settings = {"unit": unit, "x": x, "strata": strata}
-    record("proportional_hazards", study=cohort.name, terms=k, **settings)
-    result.attrs[ATTRS] = settings
-    return result
+    return result_table("proportional_hazards", pd.DataFrame(columns), study=cohort.name, settings=settings)
 
 
 def _score_of_change(x: Any, time: Any, event: Any, stratum: Any, beta: Any) -> tuple[Any, Any]:

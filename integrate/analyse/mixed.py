@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.results import result_table, title_of
 from integrate.analyse.unit import check_choice, check_repeated
 from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only
 from integrate.errors import ParameterError, some
-from integrate.keys import ATTRS, LEVELS, SUBJECT_ID
-from integrate.model.provenance import record
+from integrate.keys import LEVELS, SUBJECT_ID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mixed_model", "variance_partition"]
 
-COLUMNS: tuple[str, ...] = (
-    *("x", "y", "method", "effect", "effect_name", "ci_low", "ci_high", "se", "df", "p", "q"),
-    *("n_obs", "n_subjects", "n_missing", "family", "reason"),
-)
 METHOD = "mixed model (REML, Satterthwaite)"
 #: What may be random, and the levels it stands for, from the outermost.
 RANDOM: dict[str, tuple[str, ...]] = {
@@ -81,10 +77,9 @@ def mixed_model(
 
     Returns
     -------
-    One row per feature (`y`) and term (`x`); columns ``x, y, method, effect, effect_name, ci_low, ci_high, se, df, p,
-    q, n_obs, n_subjects, n_missing, family, reason``. Rows lacking the feature, a variable or a group are left out and
-    counted in `n_missing`. Where the effect is NaN, `reason` says why. The effect of a variable that is the same in all
-    rows of a subject has about as many degrees of freedom as there are subjects.
+    A result, one row per feature (`y`) and term (`x`), with ``se, df``. Rows lacking the feature, a variable or a group
+    are left out and counted in `n_missing`. Where the effect is NaN, `reason` says why. The effect of a variable that
+    is the same in all rows of a subject has about as many degrees of freedom as there are subjects.
 
     Raises
     ------
@@ -134,13 +129,10 @@ def mixed_model(
         "q": np.stack([adjust_p_values(column, method=fdr) for column in p.T], axis=1).ravel(),
         **{name: np.repeat(values, shape[1]) for name, values in each.items()},
     }
-    result = pd.DataFrame(columns)
-    result["family"] = result["x"] + f" on {y if isinstance(y, str) else some(y)}"
+    table = pd.DataFrame(columns)
+    table["family"] = table["x"] + f" on {title_of(y)}"
     settings = {"unit": unit, "y": y, "x": x, "random": random, "transform": transform, "fdr": fdr}
-    record("mixed_model", study=cohort.name, tests=len(result), **settings)
-    result = result[list(COLUMNS)]
-    result.attrs[ATTRS] = settings
-    return result
+    return result_table("mixed_model", table, study=cohort.name, settings=settings)
 
 
 def variance_partition(
@@ -163,9 +155,9 @@ def variance_partition(
 
     Returns
     -------
-    One row per feature and part; columns ``x`` (the part: ``"fixed"`` for all of `x` together, ``"subject"``,
-    ``"specimen"``, ``"residual"``)``, y, method, effect`` (the share, 0 to 1)``, effect_name, variance, n_obs,
-    n_subjects, n_missing, reason``.
+    A result, one row per feature and part, with ``variance``; `x` is the part: ``"fixed"`` for all of `x` together,
+    ``"subject"``, ``"specimen"``, ``"residual"``. The effect is the share, 0 to 1; nothing is tested, and shares have
+    no limits.
 
     Raises
     ------
@@ -197,21 +189,21 @@ def variance_partition(
     chosen = fits.variances[:, [*parts.values(), 2]]
     names = [*parts, "residual"]
     each = {"n_obs": fits.n, "n_subjects": fits.subjects, "n_missing": len(cohort.obs) - fits.n, "reason": fits.reason}
-    result = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "x": names * len(fits.names),
             "y": np.repeat(np.array(fits.names, dtype=object), len(names)),
             "method": "variance partition (REML)",
             "effect": (chosen / chosen.sum(axis=1, keepdims=True)).ravel(),
             "effect_name": "share of variance",
+            **dict.fromkeys(("ci_low", "ci_high", "p", "q"), np.nan),
+            "family": title_of(y),
             "variance": chosen.ravel(),
             **{name: np.repeat(values, len(names)) for name, values in each.items()},
         }
     )
     settings = {"unit": unit, "y": y, "x": x, "random": random, "transform": transform}
-    record("variance_partition", study=cohort.name, features=len(fits.names), **settings)
-    result.attrs[ATTRS] = settings
-    return result
+    return result_table("variance_partition", table, study=cohort.name, settings=settings)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Compiled loops of a linear mixed model with random intercepts at one or two nested levels: REML and Satterthwaite."""
+"""Compiled fit of many mixed models: the variances of least deviance (REML) and Satterthwaite's degrees of freedom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numba as nb
 import numpy as np
+
+from integrate.analyse.deviance_kernels import deviance, factorise, invert, write_covariance, write_products
 
 __all__ = ["COLLINEAR", "FLAT", "FOUND", "NO_FREEDOM", "SINGLE", "scan_mixed"]
 
@@ -21,7 +23,6 @@ SINGLE = 3
 #: There are not more rows than fixed effects.
 NO_FREEDOM = 4
 
-PIVOT = 1e-10
 #: Ratios of a group's variance to the residual variance that are looked at first, as logarithms; beyond them is zero.
 LOWEST, HIGHEST, GRID = -16.0, 14.0, 16
 GOLDEN = 0.6180339887498949
@@ -29,100 +30,6 @@ ROUNDS, LINE_STEPS, NEWTON_STEPS = 3, 12, 12
 STEP = 1e-3
 #: A variance that improves the deviance by less is taken as zero.
 NOTHING = 1e-9
-
-
-@nb.njit(nogil=True, cache=True)
-def _cross_products(sums: Array, counts: Array, outer: Array, total: Array, ratios: Array, out: Array) -> float:
-    """Write ``W' V⁻¹ W`` for ``W = [X, y]`` and return ``log |V|``, both for a residual variance of 1.
-
-    `sums` and `counts` belong to the inner groups, sorted by their `outer` one; `ratios` are the variances of the outer
-    and the inner random effect.
-    """
-    columns = total.shape[0]
-    out[:] = total
-    log_volume = 0.0
-    above = np.zeros(columns)
-    weight = 0.0
-    last = len(counts) - 1
-    for group in range(len(counts)):
-        volume = 1.0 + counts[group] * ratios[1]
-        log_volume += np.log(volume)
-        shrink = ratios[1] / volume
-        weight += counts[group] / volume
-        for a in range(columns):
-            above[a] += sums[group, a] / volume
-            for b in range(a + 1):
-                out[a, b] -= shrink * sums[group, a] * sums[group, b]
-        if group == last or outer[group + 1] != outer[group]:
-            volume = 1.0 + ratios[0] * weight
-            log_volume += np.log(volume)
-            shrink = ratios[0] / volume
-            for a in range(columns):
-                for b in range(a + 1):
-                    out[a, b] -= shrink * above[a] * above[b]
-            above[:] = 0.0
-            weight = 0.0
-    return log_volume
-
-
-@nb.njit(nogil=True, cache=True)
-def _factor(products: Array) -> float:
-    """Replace the lower triangle by its Cholesky factor; return ``log |X' V⁻¹ X|``, or NaN when that is singular.
-
-    The last diagonal element becomes the residual sum of squares, the last row ``L⁻¹ X' V⁻¹ y``.
-    """
-    size = products.shape[0]
-    log_volume = 0.0
-    for a in range(size):
-        for b in range(a + 1):
-            rest = products[a, b]
-            for c in range(b):
-                rest -= products[a, c] * products[b, c]
-            if a == b:
-                if a == size - 1:
-                    products[a, a] = rest
-                elif not rest > PIVOT * products[a, a]:
-                    return np.nan
-                else:
-                    products[a, a] = np.sqrt(rest)
-                    log_volume += np.log(rest)
-            else:
-                products[a, b] = rest / products[b, b]
-    return log_volume
-
-
-@nb.njit(nogil=True, cache=True)
-def _deviance(
-    sums: Array, counts: Array, outer: Array, total: Array, n: int, ratios: Array, residual: float, work: Array
-) -> float:
-    """Return -2 × the restricted log likelihood but for a constant; a residual variance of 0 means the best one."""
-    fixed = total.shape[0] - 1
-    log_volume = _cross_products(sums, counts, outer, total, ratios, work)
-    log_volume += _factor(work)
-    rss = work[fixed, fixed]
-    if residual == 0.0:
-        return float((n - fixed) * np.log(max(rss, 1e-300) / (n - fixed)) + log_volume)
-    return float((n - fixed) * np.log(residual) + rss / residual + log_volume)
-
-
-@nb.njit(nogil=True, cache=True)
-def _invert(matrix: Array) -> bool:
-    """Replace a small positive definite matrix by its inverse (Gauss–Jordan); false when it is not one."""
-    size = matrix.shape[0]
-    for pivot in range(size):
-        divisor = matrix[pivot, pivot]
-        if not divisor > 0:
-            return False
-        matrix[pivot, pivot] = 1.0
-        for column in range(size):
-            matrix[pivot, column] /= divisor
-        for row in range(size):
-            if row != pivot:
-                factor = matrix[row, pivot]
-                matrix[row, pivot] = 0.0
-                for column in range(size):
-                    matrix[row, column] -= factor * matrix[pivot, column]
-    return True
 
 
 @nb.njit(nogil=True, cache=True)
@@ -139,27 +46,27 @@ def _search_line(
     best, centre = np.inf, LOWEST
     for point in range(GRID):
         ratios[which] = _ratio(LOWEST + point * width)
-        value = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+        value = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
         if value < best:
             best, centre = value, LOWEST + point * width
     low, high = centre - width, centre + width
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     values = np.empty(2)
     ratios[which] = _ratio(left)
-    values[0] = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+    values[0] = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     ratios[which] = _ratio(right)
-    values[1] = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+    values[1] = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     for _ in range(LINE_STEPS):
         if values[0] < values[1]:
             high, right, values[1] = right, left, values[0]
             left = high - GOLDEN * (high - low)
             ratios[which] = _ratio(left)
-            values[0] = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+            values[0] = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
         else:
             low, left, values[0] = left, right, values[1]
             right = low + GOLDEN * (high - low)
             ratios[which] = _ratio(right)
-            values[1] = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+            values[1] = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     found = left if values[0] < values[1] else right
     if best < min(values[0], values[1]):
         found = centre
@@ -200,18 +107,18 @@ def _polish(sums: Array, counts: Array, outer: Array, total: Array, n: int, rati
     size = len(active)
     gradient, curvature, shifts = np.zeros(size), np.zeros((size, size)), np.zeros(size)
     corners, tried = np.zeros(4), np.zeros(2)
-    now = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+    now = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     for _ in range(NEWTON_STEPS if size else 0):
         for a in range(size):
             for b in range(a + 1):
                 for corner in range(4):
                     _shift(shifts, a, b, corner)
                     _move(ratios, active, shifts, tried)
-                    corners[corner] = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
+                    corners[corner] = deviance(sums, counts, outer, total, n, tried, 0.0, work)
                 curvature[a, b] = curvature[b, a] = _bend(corners, now, a, b)
                 if a == b:
                     gradient[a] = (corners[0] - corners[2]) / (2 * STEP)
-        if not _invert(curvature):
+        if not invert(curvature):
             return
         longest = 0.0
         for a in range(size):
@@ -221,7 +128,7 @@ def _polish(sums: Array, counts: Array, outer: Array, total: Array, n: int, rati
             longest = max(longest, abs(shifts[a]))
         for _ in range(20):
             _move(ratios, active, shifts, tried)
-            value = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
+            value = deviance(sums, counts, outer, total, n, tried, 0.0, work)
             if value <= now:
                 break
             for a in range(size):
@@ -244,34 +151,17 @@ def _estimate(
         for place in range(len(levels)):
             _search_line(sums, counts, outer, total, n, ratios, levels[place], work)
     _polish(sums, counts, outer, total, n, ratios, work)
-    best = _deviance(sums, counts, outer, total, n, ratios, 0.0, work)
+    best = deviance(sums, counts, outer, total, n, ratios, 0.0, work)
     for without in range(len(levels)):  # on the boundary, where Newton's steps do not arrive
         tried = np.zeros(2)
         for place in range(len(levels)):
             if place != without:
                 _search_line(sums, counts, outer, total, n, tried, levels[place], work)
         _polish(sums, counts, outer, total, n, tried, work)
-        value = _deviance(sums, counts, outer, total, n, tried, 0.0, work)
+        value = deviance(sums, counts, outer, total, n, tried, 0.0, work)
         if value < best + NOTHING:
             best = min(best, value)
             ratios[0], ratios[1] = tried[0], tried[1]
-
-
-@nb.njit(nogil=True, cache=True)
-def _covariance(
-    sums: Array, counts: Array, outer: Array, total: Array, ratios: Array, residual: float, work: Array, out: Array
-) -> None:
-    """Write the covariance of the fixed effects."""
-    fixed = total.shape[0] - 1
-    _cross_products(sums, counts, outer, total, ratios, work)
-    for a in range(fixed):
-        for b in range(a + 1):
-            out[a, b] = work[a, b]
-            out[b, a] = work[a, b]
-    _invert(out)
-    for a in range(fixed):
-        for b in range(fixed):
-            out[a, b] *= residual
 
 
 @nb.njit(nogil=True, cache=True)
@@ -290,7 +180,7 @@ def _freedom(
     shifts, corners, tried = np.zeros(last + 1), np.zeros(4), np.zeros(2)
     gradient, curvature = np.zeros((last + 1, fixed)), np.zeros((last + 1, last + 1))
     covariance = np.zeros((fixed, fixed))
-    now = _deviance(sums, counts, outer, total, n, ratios, residual, work)
+    now = deviance(sums, counts, outer, total, n, ratios, residual, work)
     for a in range(last + 1):
         for b in range(a + 1):
             for corner in range(4):
@@ -299,14 +189,14 @@ def _freedom(
                 for place in range(last):
                     shifts[place] -= shifts[last]
                 _move(ratios, active, shifts, tried)
-                corners[corner] = _deviance(sums, counts, outer, total, n, tried, other, work)
+                corners[corner] = deviance(sums, counts, outer, total, n, tried, other, work)
                 if a == b and corner % 2 == 0:
-                    _covariance(sums, counts, outer, total, tried, other, work, covariance)
+                    write_covariance(sums, counts, outer, total, tried, other, work, covariance)
                     for one in range(fixed):
                         gradient[a, one] += covariance[one, one] * (1 - corner) / (2 * STEP)
             curvature[a, b] = curvature[b, a] = _bend(corners, now, a, b)
-    found = _invert(curvature)
-    _covariance(sums, counts, outer, total, ratios, residual, work, covariance)
+    found = invert(curvature)
+    write_covariance(sums, counts, outer, total, ratios, residual, work, covariance)
     for one in range(fixed):
         spread = 0.0
         for a in range(last + 1):
@@ -357,19 +247,19 @@ def _fit(
     if owners < 2 or len(counts) == n or (nested and owners == len(counts)):
         return SINGLE
     work[:] = total
-    if np.isnan(_factor(work)):
+    if np.isnan(factorise(work)):
         return COLLINEAR
     if not work[fixed, fixed] > 1e-20 * n:
         return FLAT
     ratios, covariance = np.zeros(2), np.zeros((fixed, fixed))
     _estimate(sums, counts, owner, total, n, np.arange(nested + 1), ratios, work)
-    _deviance(sums, counts, owner, total, n, ratios, 0.0, work)
+    deviance(sums, counts, owner, total, n, ratios, 0.0, work)
     residual = work[fixed, fixed] / (n - fixed)
     if not residual > 1e-20:
         return FLAT
     _freedom(sums, counts, owner, total, n, ratios, residual, work, freedom)
-    _covariance(sums, counts, owner, total, ratios, residual, work, covariance)
-    _cross_products(sums, counts, owner, total, ratios, work)
+    write_covariance(sums, counts, owner, total, ratios, residual, work, covariance)
+    write_products(sums, counts, owner, total, ratios, work)
     for a in range(fixed):
         beta[a] = 0.0
         error[a] = np.sqrt(covariance[a, a])

@@ -1,55 +1,47 @@
-"""The rows of a result table for each kind of pair: two numbers, a number between groups, two categories."""
+"""The rows of a result table for each kind of pair: two numbers, a number between groups, two categories, odds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from integrate.analyse.compare import Comparisons, compare_groups, compare_two_groups
 from integrate.analyse.correlate import correlate
-from integrate.analyse.crosstab import compare_categories
+from integrate.analyse.crosstab import Crosstab, compare_categories
+from integrate.analyse.question import EFFECTS, Question, chosen_codes
 from integrate.analyse.variables import Variables
-from integrate.errors import ParameterError, closest
+from integrate.analyse.within import compare_adjusted, compare_in_strata
+from integrate.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EFFECTS", "Groups", "category_pairs", "group_pairs", "number_pairs"]
-
-#: Name of the effect of each method.
-EFFECTS: dict[str, str] = {
-    "spearman": "rho",
-    "pearson": "r",
-    "ols": "slope of y per x",
-    "mannwhitney": "rank-biserial",
-    "kruskal": "epsilon squared",
-    "chi2": "Cramér V",
-    "fisher": "Cramér V",
-}
-#: Categories by name, or several categories under one name.
-Groups = Sequence[str] | Mapping[str, Sequence[str]]
+__all__ = ["category_pairs", "group_pairs", "number_pairs"]
 
 
-def number_pairs(
-    left: Variables, right: Variables, method: str, covariates: Any, subjects: Any, strata: Any
-) -> pd.DataFrame:
+def number_pairs(left: Variables, right: Variables, question: Question) -> pd.DataFrame:
     """Return the pairs of two numeric variables."""
     import numpy as np
     import pandas as pd
 
-    chosen = "spearman" if method == "auto" else method
-    if not (left.numeric and right.numeric):
+    chosen = "spearman" if question.method == "auto" else question.method
+    if not (left.numeric and right.numeric) or chosen == "logistic":
         return pd.DataFrame()
-    found = correlate(left.values, right.values, method=chosen, adjust=covariates, subjects=subjects, strata=strata)
-    reason = np.where(found.n < 3, "fewer than 3 observations", np.where(found.constant, "constant", ""))
-    partial = covariates is not None and chosen != "ols"
+    adjust, strata = question.adjust, question.strata
+    found = correlate(
+        left.values, right.values, method=chosen, adjust=adjust, subjects=question.subjects, strata=strata
+    )
+    # words are looked up: an array of text for each of millions of pairs would be gigabytes
+    reasons = np.array(["", "constant", "fewer than 3 observations"], dtype=object)
+    reason = reasons[np.where(found.n < 3, 2, found.constant.astype(int))]
+    partial = adjust is not None and chosen != "ols"
     name = f"{'stratified ' if strata is not None else ''}{'partial ' if partial else ''}{chosen}"
     shape = found.p.shape
     rows = {
         "i": np.broadcast_to(np.array(left.numeric)[:, np.newaxis], shape),
         "j": np.broadcast_to(np.array(right.numeric), shape),
-        "method": np.where(found.exact, f"{name} (exact)", name),
+        "method": np.array([name, f"{name} (exact)"], dtype=object)[found.exact.astype(int)],
         "effect_name": np.full(shape, EFFECTS[chosen], dtype=object),
         "effect": found.effect,
         "ci_low": found.ci_low,
@@ -65,65 +57,98 @@ def number_pairs(
 
 
 def group_pairs(
-    numbers: Variables,
-    categorical: Variables,
-    method: str,
-    groups: Groups | None,
-    alternative: str,
-    subjects: Any,
-    *,
-    swapped: bool,
-) -> list[pd.DataFrame]:
-    """Return the pairs of a numeric and a categorical variable; `swapped` when the numeric one is y."""
+    numbers: Variables, categorical: Variables, question: Question, *, swapped: bool
+) -> Iterator[pd.DataFrame]:
+    """Yield the pairs of a numeric and a categorical variable; `swapped` when the numeric one is y."""
     import numpy as np
 
-    parts = []
+    covered = question.covered
+    if question.method == "logistic":
+        return
     for position, column in categorical.categories.items() if numbers.numeric else ():
-        codes, names = _codes(column, groups, categorical.names[position])
+        codes, names, left_out = chosen_codes(column, question.groups, categorical.names[position])
         names = names or ["no group"]
-        left_out = _left_out(column, codes)
-        compared: list[tuple[int, ...]] = [tuple(range(len(names)))]
-        pairwise = method == "mannwhitney" or (method == "auto" and len(names) == 2)
-        if not pairwise and alternative != "two-sided":
-            raise ParameterError(
-                f"{categorical.names[position]!r} has {len(names)} groups, which have no direction; name two with "
-                "groups=, or compare every two with method='mannwhitney'"
-            )
-        if pairwise:
-            compared = list(combinations(range(len(names)), 2)) or compared
-        for chosen in compared:
-            rows = np.flatnonzero(np.isin(codes, chosen))
+        for chosen in _compared(question, names, categorical.names[position]):
+            taking_part = np.isin(codes, chosen)
+            rows = np.flatnonzero(taking_part & covered)
             values = numbers.values[rows]
-            member = np.searchsorted(chosen, codes[rows])
-            if pairwise and len(chosen) == 2:
-                result = compare_two_groups(values, member == 0, alternative=alternative)
-            else:
-                result = compare_groups(values, member, len(chosen))
-            elsewhere = left_out + int((codes >= 0).sum()) - len(rows)
-            told = _told(result, [names[c] for c in chosen], "mannwhitney" if pairwise else "kruskal", alternative)
-            told["n_subjects"] = _subjects_per_column(values, subjects[rows])
-            told["left_out"] = elsewhere
+            result = _comparison(values, np.searchsorted(chosen, codes[rows]), len(chosen), rows, question)
+            told = _told(result, [names[c] for c in chosen], _method(question, len(chosen), names), question)
+            told["n_subjects"] = question.subjects_of(~np.isnan(values), rows)
+            told["left_out"] = left_out + int(((codes >= 0) & ~taking_part).sum())
             ends = {"i": numbers.numeric, "j": [position] * len(numbers.numeric)}
-            parts.append(told.assign(**(ends if not swapped else {"i": ends["j"], "j": ends["i"]})))
-    return parts
+            yield told.assign(**(ends if not swapped else {"i": ends["j"], "j": ends["i"]}))
 
 
-def _told(result: Comparisons, names: Sequence[str], method: str, alternative: str) -> pd.DataFrame:
+def _method(question: Question, size: int, names: Sequence[str]) -> str:
+    """Return the method for so many groups at once."""
+    if question.method == "auto":
+        return "mannwhitney" if size == 2 and len(names) == 2 else "kruskal"
+    return question.method
+
+
+def _compared(question: Question, names: Sequence[str], variable: str) -> list[tuple[int, ...]]:
+    """Return which groups are compared with each other: every two of them, or all at once."""
+    together: list[tuple[int, ...]] = [tuple(range(len(names)))]
+    pairwise = question.method in ("mannwhitney", "ols") or (question.method == "auto" and len(names) == 2)
+    if not pairwise and question.alternative != "two-sided":
+        raise ParameterError(
+            f"{variable!r} has {len(names)} groups, which have no direction; name two with groups=, or compare every "
+            "two with method='mannwhitney'"
+        )
+    return list(combinations(range(len(names)), 2)) or together if pairwise else together
+
+
+def _comparison(values: Any, member: Any, size: int, rows: Any, question: Question) -> Comparisons:
+    """Return the comparison that the question asks for."""
+    alternative, strata = question.alternative, question.strata
+    layers = None if strata is None else strata[rows]
+    if not len(rows):
+        return compare_groups(values, member, size)
+    if question.method == "ols":
+        return _means(values, member, size, rows, question)
+    if question.adjust is not None:
+        return compare_adjusted(values, member, size, question.adjust[rows], layers, alternative=alternative)
+    if layers is not None:
+        return compare_in_strata(values, member, size, layers, alternative=alternative)
+    if size == 2 and question.method != "kruskal":
+        return compare_two_groups(values, member == 0, alternative=alternative)
+    return compare_groups(values, member, size)
+
+
+def _means(values: Any, member: Any, size: int, rows: Any, question: Question) -> Comparisons:
+    """Return the difference of means of two groups, by least squares with what is adjusted for (ANCOVA)."""
+    import numpy as np
+
+    beside = question.beside(rows)
+    first = (member == 0).astype(float)[:, None]
+    found = correlate(
+        first, values, method="ols", adjust=beside if beside.shape[1] else None, subjects=question.subjects[rows]
+    )
+    counts = np.stack([(~np.isnan(values[member == group])).sum(axis=0) for group in range(size)], axis=1)
+    return Comparisons(found.effect[0], found.ci_low[0], found.ci_high[0], found.p[0], counts, found.exact[0])
+
+
+def _told(result: Comparisons, names: Sequence[str], method: str, question: Question) -> pd.DataFrame:
     """Return one row per numeric variable compared between groups."""
     import numpy as np
     import pandas as pd
 
     present = (result.counts > 0).sum(axis=1)
     missing = np.isnan(result.effect)
-    few = "fewer than 2 groups are observed" if method == "kruskal" else "a group has no observation"
-    alone = "every group has one observation" if method == "kruskal" else "constant"
-    enough = present == (2 if method == "mannwhitney" else np.clip(present, 2, None))
+    together = method == "kruskal"
+    few = "fewer than 2 groups are observed" if together else "a group has no observation"
+    alone = "every group has one observation" if together else "constant"
+    enough = present == (np.clip(present, 2, None) if together else 2)
     constant = np.where(result.counts.max(axis=1, initial=0) > 1, "constant", alone)
-    words = method if alternative == "two-sided" or method == "kruskal" else f"{method}, {alternative}"
+    if question.adjust is not None or question.strata is not None:
+        constant = np.where(constant == "constant", "constant, or not compared within any stratum", constant)
+    effect_name = "difference of means" if method == "ols" else EFFECTS[method]
+    words = _words(method, question)
     return pd.DataFrame(
         {
             "method": np.where(result.exact, f"{words} (exact)", words),
-            "effect_name": EFFECTS[method],
+            "effect_name": "eta squared" if together and question.adjust is not None else effect_name,
             "effect": result.effect,
             "ci_low": result.ci_low,
             "ci_high": result.ci_high,
@@ -135,75 +160,56 @@ def _told(result: Comparisons, names: Sequence[str], method: str, alternative: s
     )
 
 
-def category_pairs(
-    left: Variables, right: Variables, method: str, groups: Groups | None, subjects: Any
-) -> list[pd.DataFrame]:
+def _words(method: str, question: Question) -> str:
+    """Return the name of the test that was made."""
+    one_sided = question.alternative != "two-sided" and method == "mannwhitney"
+    words = f"{method}, {question.alternative}" if one_sided else method
+    if question.adjust is not None:
+        return "adjusted ols (ANCOVA)" if method == "ols" else f"adjusted {words} (Quade)"
+    if question.strata is not None:
+        name = {"mannwhitney": " (van Elteren)", "kruskal": " (Cochran-Mantel-Haenszel)"}.get(method, "")
+        return f"stratified {words}{name}"
+    return words
+
+
+def category_pairs(left: Variables, right: Variables, question: Question) -> pd.DataFrame:
     """Return the pairs of two categorical variables."""
     import numpy as np
     import pandas as pd
 
     rows = []
-    for i, x in left.categories.items():
+    covered = question.covered
+    for i, x in left.categories.items() if question.method != "logistic" else ():
         for j, y in right.categories.items():
-            x_codes, _ = _codes(x, None, left.names[i])
-            y_codes, _ = _codes(y, groups, right.names[j])
-            left_out = _left_out(y, y_codes)
-            keep = np.flatnonzero((x_codes >= 0) & (y_codes >= 0))
-            found = compare_categories(x_codes[keep], y_codes[keep], method=method)
-            fisher = method == "fisher" or (method == "auto" and found.counts.shape == (2, 2))
-            if method == "fisher" and found.counts.shape != (2, 2) and not np.isnan(found.effect):
+            x_codes, _, _ = chosen_codes(x, None, left.names[i])
+            y_codes, _, left_out = chosen_codes(y, question.groups, right.names[j])
+            keep = np.flatnonzero((x_codes >= 0) & (y_codes >= 0) & covered)
+            layers = None if question.strata is None else question.strata[keep]
+            found = compare_categories(x_codes[keep], y_codes[keep], method=question.method, strata=layers)
+            if question.method == "fisher" and found.counts.shape != (2, 2) and not np.isnan(found.effect):
                 raise ParameterError(
                     f"'fisher' needs two by two categories; {left.names[i]!r} × {right.names[j]!r} is "
                     f"{' × '.join(map(str, found.counts.shape))}; use method='chi2'"
                 )
-            reason = "" if found.well_filled or fisher else "expected counts below 5: the p-value is approximate"
-            rows.append(
-                {
-                    "i": i,
-                    "j": j,
-                    "method": "fisher" if fisher else "chi2",
-                    "effect_name": EFFECTS["chi2"],
-                    "effect": found.effect,
-                    "ci_low": np.nan,
-                    "ci_high": np.nan,
-                    "p": found.p,
-                    "n_obs": len(keep),
-                    "n_subjects": len(np.unique(subjects[keep])),
-                    "left_out": left_out,
-                    "groups": " × ".join(map(str, found.counts.shape)),
-                    "reason": "a variable has one category only" if np.isnan(found.effect) else reason,
-                }
-            )
-    return [pd.DataFrame(rows)]
+            told = {"i": i, "j": j, "n_obs": len(keep), "n_subjects": len(np.unique(question.subjects[keep]))}
+            rows.append(told | {"left_out": left_out} | _crossed(found))
+    return pd.DataFrame(rows)
 
 
-def _codes(column: pd.Series[Any], groups: Groups | None, name: str) -> tuple[Any, list[str]]:
-    """Return the position of each unit's group, -1 for missing or left out, and the groups' names."""
+def _crossed(found: Crosstab) -> dict[str, Any]:
+    """Return what the row of one pair of categories says of the test."""
     import numpy as np
 
-    observed = [str(category) for category in column.cat.remove_unused_categories().cat.categories]
-    asked = groups if isinstance(groups, Mapping) else {g: [g] for g in (observed if groups is None else groups)}
-    place: dict[str, int] = {}
-    for position, members in enumerate(asked.values()):
-        for category in map(str, members):
-            if category not in observed:
-                raise ParameterError(f"no unit has {name} = {category!r}; {closest(category, observed)}")
-            if place.setdefault(category, position) != position:
-                raise ParameterError(f"{name} = {category!r} stands in two groups; name it once")
-    codes = [place.get(str(value), -1) if known else -1 for value, known in zip(column, column.notna(), strict=True)]
-    return np.array(codes, dtype=np.int64), [str(group) for group in asked]
-
-
-def _left_out(column: pd.Series[Any], codes: Any) -> int:
-    """Return the number of units whose category is known and does not take part."""
-    return int((column.notna().to_numpy() & (codes < 0)).sum())
-
-
-def _subjects_per_column(values: Any, subjects: Any) -> Any:
-    """Return how many different subjects are observed in each column."""
-    import numpy as np
-
-    known = ~np.isnan(values)
-    member = np.zeros((subjects.max(initial=-1) + 1, len(subjects)))
-    member[subjects, np.arange(len(subjects))] = 1
-    return ((member @ known) > 0).sum(axis=0)
+    reason = (
+        "" if found.well_filled or found.method == "fisher" else "expected counts below 5: the p-value is approximate"
+    )
+    return {
+        "method": found.method,
+        "effect_name": found.effect_name,
+        "effect": found.effect,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "p": found.p,
+        "groups": " × ".join(map(str, found.counts.shape)),
+        "reason": "a variable has one category only" if np.isnan(found.effect) else reason,
+    }

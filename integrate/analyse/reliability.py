@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.results import Z_95, result_table
 from integrate.analyse.unit import check_choice
 from integrate.errors import DataError, DatasetNotFoundError, closest, some
-from integrate.keys import ATTRS, ID_COLUMNS, INSTANCE_ID, SUBJECT_ID, VISIT
-from integrate.model.provenance import record
+from integrate.keys import ID_COLUMNS, INSTANCE_ID, SUBJECT_ID, VISIT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,6 @@ __all__ = ["FORMS", "icc", "repeatability"]
 
 #: Shrout and Fleiss (1979): other raters for each target (1), a sample of raters (2), just these (3); one or their mean
 FORMS: tuple[str, ...] = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
-Z_95 = 1.959963984540054
 
 
 class Squares(NamedTuple):
@@ -77,9 +77,9 @@ def icc(
 
     Returns
     -------
-    One row per feature and form; columns ``x, method, effect, effect_name, ci_low, ci_high, p, n_obs, n_subjects,
-    n_targets, n_raters, n_missing, reason``. `p` is of the test that the correlation is 0. ``n_missing`` counts targets
-    without a rating by everybody; they are left out, per feature.
+    A result, one row per feature and form, with ``n_targets, n_raters``. `p` is of the test that the correlation is 0;
+    the family of `q` (Benjamini–Hochberg) is all features in one form. ``n_missing`` counts targets without a rating by
+    everybody; they are left out, per feature.
 
     Raises
     ------
@@ -118,15 +118,11 @@ def icc(
         effect, low, high, p = _coefficient(squares, n, k, one)
         part = _counts(ratings).assign(
             method=one, effect=effect, effect_name="intraclass correlation", ci_low=low, ci_high=high, p=p,
-            reason=_reasons(squares, n),
+            reason=_reasons(squares, n), q=adjust_p_values(p), family=one,
         )  # fmt: skip
         parts.append(part)
-    order = ["x", "method", "effect", "effect_name", "ci_low", "ci_high", "p"]
-    result = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
-    result = result[[*order, *(c for c in result if c not in order)]]
-    result.attrs[ATTRS] = {"of": of, "by": by, "form": forms}
-    record("icc", of=of, by=by, form=forms, features=len(ratings.names))
-    return result
+    rows = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    return result_table("icc", rows, study="", settings={"of": of, "by": by, "form": forms})
 
 
 def repeatability(
@@ -141,11 +137,11 @@ def repeatability(
 
     Returns
     -------
-    One row per feature; columns ``x, mean, within_sd, ci_low, ci_high`` (95 %)``, repeatability_coefficient`` (two
-    measurements of the same thing differ by less in 95 of 100)``, within_cv`` (within_sd / mean; NaN when the mean is
-    not positive)``, bias, bias_low, bias_high, p`` (of the difference last - first in the order of `by`)``, limit_low,
-    limit_high`` (Bland and Altman's limits of agreement)``, n_obs, n_subjects, n_targets, n_raters, n_missing,
-    reason``. Bias and limits are NaN for more than two measurements.
+    A result, one row per feature; the effect is the standard deviation within what was measured. With ``mean``;
+    ``repeatability_coefficient`` (two measurements of the same thing differ by less in 95 of 100); ``within_cv``
+    (effect / mean; NaN when the mean is not positive); ``bias, bias_low, bias_high`` of the difference last - first in
+    the order of `by`, which `p` and `q` test; ``limit_low, limit_high`` (Bland and Altman's limits of agreement);
+    ``n_targets, n_raters``. Bias and limits are NaN for more than two measurements.
 
     Raises
     ------
@@ -154,15 +150,15 @@ def repeatability(
 
     Notes
     -----
-    Bland and Altman (1999); the limits of `within_sd` are of chi-squared.
+    Bland and Altman (1999); the limits of the effect are of chi-squared.
 
     Examples
     --------
     >>> import pandas as pd
     >>> scans = pd.DataFrame({"subject_id": list("abcabc"), "scan": [1, 1, 1, 2, 2, 2], "ml": [4.0, 9, 6, 5, 9, 7]})
-    >>> repeatability(scans, of="subject_id", by="scan")[["x", "within_sd", "bias", "n_targets"]].round(3)
-        x  within_sd   bias  n_targets
-    0  ml      0.577  0.667          3
+    >>> repeatability(scans, of="subject_id", by="scan")[["x", "effect", "bias", "n_targets"]].round(3)
+        x  effect   bias  n_targets
+    0  ml   0.577  0.667          3
     """
     import numpy as np
     from scipy import stats
@@ -174,7 +170,7 @@ def repeatability(
     result = _counts(ratings)
     with np.errstate(invalid="ignore", divide="ignore"):
         result["mean"] = np.nansum(ratings.values, axis=(0, 1)) / (n * k)
-        result["within_sd"] = within
+        result["effect"] = within
         result["ci_low"] = within * np.sqrt(freedom / stats.chi2.ppf(0.975, freedom))
         result["ci_high"] = within * np.sqrt(freedom / stats.chi2.ppf(0.025, freedom))
         result["repeatability_coefficient"] = Z_95 * np.sqrt(2) * within
@@ -182,11 +178,9 @@ def repeatability(
     for name, column in _differences(ratings, n).items():
         result[name] = column
     result["reason"] = np.where(n < 2, "fewer than 2 complete targets", "")
-    counts = ["n_obs", "n_subjects", "n_targets", "n_raters", "n_missing", "reason"]
-    result = result[[*(c for c in result if c not in counts), *counts]]
-    result.attrs[ATTRS] = {"of": of, "by": by}
-    record("repeatability", of=of, by=by, features=len(ratings.names))
-    return result
+    result = result.assign(method="repeatability", effect_name="standard deviation within", family="bias")
+    result["q"] = adjust_p_values(result["p"].to_numpy(dtype=float))
+    return result_table("repeatability", result, study="", settings={"of": of, "by": by})
 
 
 def _ratings(table: pd.DataFrame, of: str, by: str, features: str | Sequence[str] | None) -> Ratings:

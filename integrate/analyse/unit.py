@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import ParameterError, UnitError, closest, warn
+from integrate.errors import ParameterError, UnitError, closest
 from integrate.keys import LEVELS, SUBJECT_ID
 
 if TYPE_CHECKING:
@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["check_choice", "check_repeated", "check_rows", "check_unit"]
 
 
-def check_unit(cohort: Cohort, unit: str) -> Any:
-    """Return the subject of each row as integers, after checking that a row is an independent unit."""
+def check_unit(cohort: Cohort, unit: str, *, independent: bool = True) -> Any:
+    """Return the subject of each row as integers, after checking that a row is one unit.
+
+    Parameters
+    ----------
+    cohort, unit
+        What is analysed, and what one observation of it is said to be.
+    independent
+        Whether rows are counted as independent evidence, so that a subject may have one only; a description may not
+        care.
+    """
     import numpy as np
     import pandas as pd
 
@@ -32,14 +41,14 @@ def check_unit(cohort: Cohort, unit: str) -> Any:
         raise UnitError(
             f"the cohort has {len(owners)} {cohort.unit}s of {owners.nunique()} {unit}s; counting them all as {unit}s "
             f"would make chance look like a finding. Link with unit={unit!r} and reduce=..., or use "
-            f"mixed_model(unit={cohort.unit!r}, random='subject')"
+            f"reduce_units(cohort, unit={unit!r}), or mixed_model(unit={cohort.unit!r}, random='subject')"
         )
     subjects = cohort.obs.get(SUBJECT_ID, index)
-    if subjects.duplicated().any():
-        warn(
-            f"{len(subjects)} {unit}s of {subjects.nunique()} subjects count as independent: p-values are too small "
-            "where one subject's are alike. Link with unit='subject' and reduce=..., or use "
-            f"mixed_model(unit={unit!r}, random='subject')"
+    if independent and subjects.duplicated().any():
+        raise UnitError(
+            f"{len(subjects)} {unit}s of {subjects.nunique()} subjects are no independent evidence: one subject's are "
+            "alike, and p-values would be too small. Link with unit='subject' and reduce=..., or use "
+            f"reduce_units(cohort), or mixed_model(unit={unit!r}, random='subject')"
         )
     return np.asarray(pd.factorize(subjects)[0])
 

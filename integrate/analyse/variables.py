@@ -69,9 +69,11 @@ def choose_variables(cohort: Cohort, asked: str | Sequence[str]) -> Variables:
     names: list[str] = []
     numeric: list[int] = []
     categories: dict[int, Any] = {}
+    seen: set[str] = set()
     for full, column in [pair for name in given for pair in _expanded(cohort, name)]:
-        if full in names:
+        if full in seen:
             continue
+        seen.add(full)
         if _is_categorical(column):
             categories[len(names)] = column.astype("category")
         else:

@@ -15,6 +15,7 @@ from integrate.catalog.rows import AssetRows
 from integrate.catalog.safety import is_remote, is_url_key
 from integrate.catalog.templates import fill_row, fill_template
 from integrate.errors import CatalogError, DataError, ParameterError, some
+from integrate.model.acquisition import MADE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,6 +141,11 @@ class AssetEntry(Entry):
             except DataError as error:
                 raise CatalogError(f"{self.name}: {error}") from error
         return pd.DataFrame({name: column.to_numpy() for name, column in columns.items()}, dtype=object)
+
+    def _stated(self) -> dict[str, Any]:
+        """Return what is said of how each item was made; columns of the table count before the metadata."""
+        held = {name: self.rows.column(name).to_numpy() for name in MADE if name in self.rows.columns}
+        return {**super()._stated(), **held}
 
     def reader(self, **parameters: str) -> Any:
         """Return the reader of one row, named by the key column."""

@@ -17,6 +17,7 @@ from integrate.catalog.registry import known_readers, qualified_reader, short_na
 from integrate.catalog.safety import confine, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_row, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest
+from integrate.model.acquisition import MADE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,6 +247,17 @@ class Entry:
         where = f"{self._context.catalog}/{self.name}.metadata"
         filled = fill_row(fill_template(name, self._context.values, where=where), ids, where=where)
         return Path(confine(filled, self._context.roots, where=where))
+
+    def stated_records(self) -> pd.DataFrame | None:
+        """Return what the catalog says of how each item was made: ``assay, item`` and columns of `MADE`, if any.
+
+        An entry's metadata says it of all its items: ``device``, ``software``, ``batch``, ``stain``, ``body_part``.
+        """
+        said = self._stated()
+        return self.items()[["item"]].assign(assay=self.name, **said) if said else None
+
+    def _stated(self) -> dict[str, Any]:
+        return {name: str(self.metadata[name]) for name in MADE if isinstance(self.metadata.get(name), str)}
 
     def describe(self) -> dict[str, Any]:
         """Return everything the catalog says of this dataset, as one flat dictionary."""

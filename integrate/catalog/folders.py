@@ -20,6 +20,10 @@ MODALITY: dict[str, str] = {
     "merscope": "merscope",
     "cosmx": "cosmx",
     "steinbock": "IMC",
+    "stereoseq": "stereoseq",
+    "codex": "CODEX",
+    "slideseq": "slideseq",
+    "spatial_transcriptomics": "ST",
 }
 ZARR: frozenset[str] = frozenset({".zattrs", ".zgroup", "zarr.json"})
 #: Units of length as OME-Zarr writes them, in micrometres.
@@ -63,6 +67,14 @@ def _vendor(have: set[str], folders: set[str]) -> str | None:
         return "cosmx"
     if "panel.csv" in have and "img" in folders and folders & {"masks", "intensities", "regionprops"}:
         return "steinbock"
+    if folders & {"feature_expression", "04.tissuecut"} or any(name.endswith((".gef", ".gem.gz")) for name in have):
+        return "stereoseq"
+    if {"channelnames.txt", "experiment.json"} <= {name.lower() for name in have}:
+        return "codex"
+    if any("beadlocations" in name.lower().replace("_", "") for name in have):
+        return "slideseq"
+    if sum("stdata" in name for name in have) == 1:
+        return "spatial_transcriptomics"
     if any(name.startswith("i_") and name.endswith(".txt") for name in have):
         return "isatab"
     return None
@@ -90,7 +102,9 @@ def _zarr(folder: Path, folders: set[str]) -> Facts:
     told = f"modality: IF, IMC or MIBI? {len(channels)} channels named" if channels else "modality: the store has none"
     facts: Facts = {"kind": "ome_zarr", "channels": channels, "undecided": [told]}
     size = _pixel_size(scales[0])
-    return facts if size is None else {**facts, "pixel_size_um": size}
+    if size is None:
+        return facts
+    return {**facts, "pixel_size_um": size, "spacing": dict(zip("yx", size, strict=True)), "unit": "um"}
 
 
 def _attributes(folder: Path) -> Facts:

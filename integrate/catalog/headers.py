@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from integrate.catalog.made import made_by_ome, made_by_tiff
+
 __all__ = ["dicom_header", "look_into"]
 
 Facts = dict[str, Any]
@@ -23,6 +25,8 @@ WANTED: dict[int, str] = {
     0x00100020: "patient_id",
     0x0020000D: "study_uid",
     0x0020000E: "series_uid",
+    0x00200032: "position",
+    0x00200037: "orientation",
 }
 LAST_WANTED = max(WANTED)
 EXPLICIT_LITTLE, IMPLICIT_LITTLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -74,7 +78,9 @@ def look_into(path: Path) -> Facts | None:
 
 
 def dicom_header(path: Path) -> Facts | None:
-    """Return ``sop_class, modality, patient_id, study_uid, series_uid`` of a DICOM file, ``None`` for another file.
+    """Return ``sop_class, modality, patient_id, study_uid, series_uid, position, orientation`` of a DICOM file.
+
+    All are texts, empty when the file does not say; ``None`` for another kind of file.
 
     Common encodings are read from the first bytes alone, a thing pydicom takes ten times as long for; the others by
     pydicom.
@@ -143,9 +149,12 @@ class _TooDeepError(Exception):
 
 def _by_pydicom(path: Path) -> Facts:
     import pydicom
+    from pydicom.multival import MultiValue
 
     data = pydicom.dcmread(path, stop_before_pixels=True)
-    return {name: str(data[tag].value if tag in data else "").strip() for tag, name in WANTED.items()}
+    values = {name: data[tag].value if tag in data else "" for tag, name in WANTED.items()}
+    several = {name: "\\".join(map(str, value)) for name, value in values.items() if isinstance(value, MultiValue)}
+    return {name: several.get(name, "" if value is None else str(value).strip()) for name, value in values.items()}
 
 
 def _ome_tiff(path: Path) -> Facts:
@@ -165,9 +174,10 @@ def _ome_tiff(path: Path) -> Facts:
     names = [e.get("Name") or e.get("ID") or "" for e in channels]
     is_rgb = any(e.get("SamplesPerPixel") in ("3", "4") for e in channels)
     facts: Facts = {"kind": "ome_tiff", "shape": list(series.shape), "levels": levels}
-    sizes = [_micrometres(pixels, axis) for axis in ("Y", "X")]
-    if all(size is not None for size in sizes):
-        facts["pixel_size_um"] = sizes
+    sizes = {axis.lower(): size for axis in "ZYX" if (size := _micrometres(pixels, axis)) is not None}
+    if {"y", "x"} <= set(sizes):
+        facts |= {"pixel_size_um": [sizes["y"], sizes["x"]], "spacing": sizes, "unit": "um"}
+    facts |= _stated(made_by_ome(text)[0])
     if is_rgb:
         return {**facts, "modality": "SM"}
     metals = sum(bool(_METAL.search(name)) for name in names)
@@ -188,14 +198,43 @@ def _tiff(path: Path) -> Facts:
     with tifffile.TiffFile(path) as file:
         if file.is_ome:
             return _ome_tiff(path)
+        if file.is_qpi:
+            return {"kind": "qptiff", "shape": list(file.series[0].shape), "modality": "IF"}
         page: Any = file.pages[0]
         shape, pages = list(page.shape), len(file.pages)
+        made = _of_page(page)
         if page.photometric == tifffile.PHOTOMETRIC.RGB:
-            return {"kind": "tiff", "shape": shape, "modality": "", "undecided": ["modality: a slide or a photograph?"]}
-        facts: Facts = {"kind": "tiff", "shape": shape, "pages": pages, "dtype": str(page.dtype)}
+            told = ["modality: a slide or a photograph?"]
+            return {"kind": "tiff", "shape": shape, "modality": "", **made, "undecided": told}
+        facts: Facts = {"kind": "tiff", "shape": shape, "pages": pages, "dtype": str(page.dtype), **made}
     if re.search(r"(mask|label|segment|outline)", path.name.lower()) and facts["dtype"].startswith(("int", "uint")):
         return {**facts, "kind": "labels", "undecided": ["labels or an image? the name says labels"]}
     return {**facts, "undecided": ["modality, and the pixel size: the file does not say"]}
+
+
+def _slide(path: Path) -> Facts:
+    """Return a slide as what its first page says, where it is a TIFF; other formats keep that in a library's form."""
+    import tifffile
+
+    facts: Facts = {"kind": "slide", "modality": "SM"}
+    try:
+        with tifffile.TiffFile(path) as file:
+            return {**facts, **_of_page(file.pages[0])}
+    except tifffile.TiffFileError:
+        return facts
+
+
+def _of_page(page: Any) -> Facts:
+    tags = {name: str(page.tags[name].value).strip() for name in ("Make", "Model", "Software") if name in page.tags}
+    told = _stated(made_by_tiff(str(page.description or ""), tags)[0])
+    told.pop("modality", None)
+    edge = told.get("pixel_size_um")
+    return {**told, "spacing": dict(zip("yx", edge, strict=True)), "unit": "um"} if edge else told
+
+
+def _stated(told: Facts) -> Facts:
+    """Return what a header does say."""
+    return {name: value for name, value in told.items() if value}
 
 
 def _nifti(path: Path) -> Facts:
@@ -209,7 +248,8 @@ def _nifti(path: Path) -> Facts:
     return {
         "kind": "nifti",
         "shape": sizes[:count],
-        "spacing_mm": [round(step, 6) for step in spacing],
+        "spacing": dict(zip("xyz", (round(step, 6) for step in spacing), strict=False)),
+        "unit": "mm",
         "undecided": ["modality: CT, MR or a label map? NIfTI does not say"],
     }
 
@@ -269,7 +309,7 @@ def _named(kind: str, **facts: Any) -> Callable[[Path], Facts]:
 
 _LOOKS: tuple[tuple[tuple[str, ...], Callable[[Path], Facts | None]], ...] = (
     ((".ome.tif", ".ome.tiff"), _ome_tiff),
-    (SLIDES, _named("slide", modality="SM")),
+    (SLIDES, _slide),
     ((".tif", ".tiff"), _tiff),
     ((".nii", ".nii.gz"), _nifti),
     ((".nrrd", ".mha", ".mhd"), _named("volume", undecided=["modality: CT, MR or a label map?"])),
@@ -288,6 +328,12 @@ _LOOKS: tuple[tuple[tuple[str, ...], Callable[[Path], Facts | None]], ...] = (
         (".mcd",),
         _named("mcd", modality="IMC", undecided=["acquisition: name one for each image, as an MCD holds several"]),
     ),
+    ((".qptiff",), _tiff),
+    (
+        (".nd2",),
+        _named("nd2", undecided=["modality: fluorescence or brightfield? and the position, if it has several"]),
+    ),
+    ((".lif",), _named("lif", undecided=["modality, and the image: name one for each, as a LIF holds several"])),
     ((".czi",), _named("czi", undecided=["modality: a slide or fluorescence?"])),
     ((".txt",), _text),
 )

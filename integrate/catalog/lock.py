@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from integrate.catalog.identity import files_below, identify, keep_hashes, tree_hash
 from integrate.catalog.safety import is_remote
 from integrate.errors import CatalogError, IntegrateError, SourceNotFoundError
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_file
 
 if TYPE_CHECKING:
@@ -177,13 +178,11 @@ def check_local(catalog: Catalog, deed: str) -> None:
 
 def hash_files(paths: Iterable[Path], *, workers: int | None = None, show_progress: bool = False) -> dict[Path, str]:
     """Return the sha256 of files, hashed in parallel."""
-    from tqdm import tqdm
-
     paths = list(paths)
     states = [identify(path).files[0] for path in paths]
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # hashing releases the interpreter lock
-        told = tqdm(pool.map(hash_file, paths), total=len(paths), desc="sha256", disable=not show_progress)
-        digests = list(told)
+        running = pool.map(hash_file, paths)
+        digests = list(follow(running, "sha256", total=len(paths), unit="file", show=show_progress or None))
     keep_hashes(zip(states, digests, strict=True))
     return dict(zip(paths, digests, strict=True))
 

@@ -90,7 +90,7 @@ def shipped_catalogs() -> dict[str, Path]:
     Examples
     --------
     >>> sorted(shipped_catalogs())
-    ['dcis', 'demo', 'examples', 'lgg', 'miniacc', 'sts']
+    ['dcis', 'demo', 'examples', 'lgg', 'miniacc', 'mouse_visium', 'sts']
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "catalogs", package.parent / "catalogs"):  # a wheel; a checkout

@@ -12,17 +12,22 @@ from typing import Any
 
 from integrate.catalog.folders import look_into_folder
 from integrate.catalog.headers import look_into
+from integrate.catalog.made import days_since_first, read_dicom, slice_step
 from integrate.catalog.registry import qualified_reader
 from integrate.catalog.write import catalog_text, write_text_whole
 from integrate.errors import CatalogError, SourceNotFoundError
+from integrate.model.acquisition import MADE, SPACING
+from integrate.model.progress import follow
 
 __all__ = ["Scan", "scan_folder"]
 
 COLUMNS: tuple[str, ...] = (
     *("item", "dataset", "modality", "reader", "path", "series_uid", "patient_id", "channels", "pixel_size_um"),
-    *("shape", "files", "bytes", "undecided"),
+    *("shape", "day", *(name for name in MADE if name not in ("batch", "channels")), "files", "bytes", "undecided"),
 )
 NOTES = ".integrate-scan.jsonl"
+#: What pydicom raises on a header that is cut off or breaks the rules.
+DAMAGED = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, NotImplementedError)
 OWN: frozenset[str] = frozenset({"catalog.yaml", "assets.csv"})
 #: Kind of file to the readers that may open it, best first; one that is not installed is passed over.
 READERS: dict[str, tuple[str, ...]] = {
@@ -53,6 +58,13 @@ READERS: dict[str, tuple[str, ...]] = {
     "mcd": ("Imc",),
     "imc_text": ("Imc",),
     "czi": ("Czi",),
+    "nd2": ("Nd2",),
+    "lif": ("Lif",),
+    "qptiff": ("QpTiff",),
+    "stereoseq": ("StereoSeq",),
+    "codex": ("Codex",),
+    "slideseq": ("SlideSeq",),
+    "spatial_transcriptomics": ("SpatialTranscriptomics",),
     "gct": ("Gct",),
     "spreadsheet": ("Table",),
     "statistics": ("Table",),
@@ -60,6 +72,8 @@ READERS: dict[str, tuple[str, ...]] = {
     "MR": ("DicomSeries",),
     "PT": ("DicomSeries",),
     "SEG": ("DicomSeg",),
+    "SR": ("DicomReport",),
+    "ANN": ("DicomAnnotations",),
     "RTSTRUCT": ("RtStruct",),
     "dicom": ("DicomImage",),
 }
@@ -111,6 +125,11 @@ def scan_folder(folder: str | os.PathLike[str], *, overwrite: bool = False, show
     column is the subject?) is in the column ``undecided`` and in the entry's ``x-undecided``, which the catalog's
     check repeats until a person removes it. An interrupted scan goes on where it stopped.
 
+    The columns ``device, software, stain, body_part, spacing_z, spacing_y, spacing_x, spacing_unit`` are what the
+    headers say; a study has them in its table of acquisitions, with ``batch`` if a person adds that column. ``day``
+    counts from the first dated series of each patient (dates are not kept); where that is the study's index event, or
+    once it is corrected, ``day: "<day>"`` in the entry's item makes it the study's day.
+
     Parameters
     ----------
     folder
@@ -153,6 +172,9 @@ def scan_folder(folder: str | os.PathLike[str], *, overwrite: bool = False, show
             scan.rows.append(_row(root, path, told))
     facts = _look(root, files, show_progress=show_progress)
     _group(scan, facts)
+    days = days_since_first([(row["patient_id"], row.pop("made", None)) for row in scan.rows])
+    for row, day in zip(scan.rows, days, strict=True):
+        row["day"] = "" if day is None or not row["patient_id"] else day
     scan.rows.sort(key=lambda row: (row["dataset"], row["item"]))
     _write(scan)
     (root / NOTES).unlink(missing_ok=True)
@@ -184,12 +206,10 @@ def _walk(root: Path) -> tuple[list[Path], list[tuple[Path, dict[str, Any]]]]:
 
 def _look(root: Path, files: list[Path], *, show_progress: bool) -> dict[Path, dict[str, Any] | None]:
     """Look into files; what an interrupted scan has seen already, and is unchanged, is taken from its notes."""
-    from tqdm import tqdm
-
     seen = _seen(root / NOTES)
     found: dict[Path, dict[str, Any] | None] = {}
     with (root / NOTES).open("a", encoding="utf-8") as notes:
-        for number, path in enumerate(tqdm(files, desc="scan", unit="file", disable=not show_progress)):
+        for number, path in enumerate(follow(files, "scan", unit="file", show=show_progress or None)):
             name, stamp = path.relative_to(root).as_posix(), _stamp(path)
             if name in seen and seen[name][0] == stamp:
                 found[path] = seen[name][1]
@@ -253,12 +273,21 @@ def _series_row(root: Path, parent: Path, paths: list[Path], facts: dict[Path, A
     if not patients[0]:
         undecided.append("whose is it? the files have no PatientID")
     told["undecided"] = undecided
+    try:
+        made, day = read_dicom(paths[0])
+        step = slice_step([(facts[path]["position"], facts[path]["orientation"]) for path in paths])
+    except DAMAGED as error:
+        made, day, step = {}, None, None
+        undecided.append(f"how it was made: the header cannot be read whole ({type(error).__name__})")
+    told = {**made, **told}
+    if step is not None:
+        told["spacing"] = {"z": step, **told.get("spacing", {})}
     kind = told["modality"] if told["modality"] in READERS else "dicom"
     row = _row(root, parent, {**told, "kind": kind}, paths)
     if READERS[kind] != ("DicomSeries",) and len(paths) == 1:
         row["path"] = paths[0].relative_to(root).as_posix()
     row["item"] = f"{row['path']}#{told['series_uid']}"
-    return row
+    return {**row, "made": day}
 
 
 def _row(root: Path, path: Path, told: dict[str, Any], files: list[Path] | None = None) -> dict[str, Any]:
@@ -282,10 +311,23 @@ def _row(root: Path, path: Path, told: dict[str, Any], files: list[Path] | None 
         "channels": ";".join(told.get("channels") or []),
         "pixel_size_um": ";".join(map(str, told.get("pixel_size_um") or [])),
         "shape": "x".join(map(str, told.get("shape") or [])),
+        **_made(told),
         "files": len(members),
         "bytes": sum(member.stat().st_size for member in members),
         "undecided": "; ".join(undecided),
         "options": told.get("options") or {},
+    }
+
+
+def _made(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says of how it was made, in the columns that studies take over."""
+    device = " ".join(str(told[part]) for part in ("manufacturer", "model") if told.get(part))
+    steps = told.get("spacing") or {}
+    return {
+        "device": device,
+        **{name: told.get(name) or "" for name in ("software", "stain", "body_part")},
+        **{name: steps.get(name[-1], "") for name in SPACING},
+        "spacing_unit": told.get("unit", "") if steps else "",
     }
 
 

@@ -14,7 +14,10 @@ from integrate.model.study import Study
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["toy_catalog", "toy_study"]
+    from integrate.join.cohort import Cohort
+    from integrate.model.outcome import TimeToEvent
+
+__all__ = ["toy_catalog", "toy_study", "toy_survival"]
 
 #: Field, subject, and how bright CD8 is in it.
 FIELDS: tuple[tuple[str, str, int], ...] = (
@@ -110,6 +113,30 @@ def toy_study() -> Study:
     <Study 'toy': 3 subjects, 0 specimens, 4 acquisitions, 2 datasets; audit: ok>
     """
     return open_study(toy_catalog())
+
+
+def toy_survival() -> tuple[Cohort, TimeToEvent]:
+    """Return the toy subjects as a cohort, and when they died.
+
+    Returns
+    -------
+    A cohort of three subjects with the assay ``protein`` (one feature, CD8) and the clinical table; the outcome is
+    death after 3 and 9 months, and no death within 12.
+
+    Examples
+    --------
+    >>> toy_survival()[1]
+    <TimeToEvent in months since diagnosis: 3 units, 2 events, 0 missing>
+    """
+    import pandas as pd
+
+    from integrate.join.link import link
+    from integrate.model.outcome import TimeToEvent
+
+    protein = pd.DataFrame({"subject_id": ["P01", "P02", "P03"], "CD8": [40.0, 30.0, 200.0]})
+    cohort = link(toy_study(), protein=protein, clinical="clinical", unit="subject")
+    table = cohort.obs.assign(months=[3.0, 9.0, 12.0], died=[True, True, False])
+    return cohort, TimeToEvent.from_columns(table, time="months", event="died", unit="mo", origin="diagnosis")
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.errors import DataError
 from integrate.features.stored import StoredArray
+from integrate.features.stored_tiles import StoredTiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "cut_grid",
     "find_block",
     "read_channels",
+    "read_image",
     "read_labels",
     "windows_between",
 ]
@@ -139,11 +141,24 @@ def find_block(labels: np.ndarray[Any, Any], window: Window) -> Block:
     from integrate.features import kernels
 
     found, row, start, stop = kernels.find_runs(labels)
-    ids, region = np.unique(found, return_inverse=True)
+    ids, region = _numbered(found)
     if ids.size and ids[0] < 0:  # above 2^63 an unsigned label wraps around to below zero
         label = ids[:1].astype(labels.dtype)[0]
         raise DataError(f"label {label} is not an id; expected 0 for background and 1 to 2^63 - 1 for regions")
     return Block(window, ids, region.astype(np.int32), row, start, stop)
+
+
+def _numbered(found: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the ids that were found, ascending, and which of them each is; without sorting where a table will do."""
+    import numpy as np
+
+    low, high = (int(found.min()), int(found.max())) if found.size else (0, 0)
+    if found.size == 0 or high - low > 8 * found.size:
+        return np.unique(found, return_inverse=True)
+    place = found - low
+    present = np.zeros(high - low + 1, bool)
+    present[place] = True
+    return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[place]
 
 
 def read_labels(regions: Any, window: Window) -> np.ndarray[Any, Any]:
@@ -159,7 +174,7 @@ def read_channels(image: Any, window: Window) -> Iterator[np.ndarray[Any, Any]]:
 
     A raster is valid until the next is asked for: memory is used again.
     """
-    if isinstance(image, StoredArray):
+    if isinstance(image, StoredArray | StoredTiles):
         yield from _stored_channels(image, window)
         return
     place = tuple(slice(*pair) for pair in window.bounds[4 - len(image.shape) :])
@@ -167,7 +182,19 @@ def read_channels(image: Any, window: Window) -> Iterator[np.ndarray[Any, Any]]:
         yield from _as_rasters(_read(image[(slice(first, last), *place)]))
 
 
-def _stored_channels(image: StoredArray, window: Window) -> Iterator[np.ndarray[Any, Any]]:
+def read_image(image: Any, window: Window) -> np.ndarray[Any, Any]:
+    """Return all channels in a window, ``(c, y, x)``; colours of a slide lie side by side in memory, as stored."""
+    import numpy as np
+
+    if isinstance(image, StoredTiles):
+        return image.read((0, image.shape[0]), *window.bounds[1:])
+    whole = np.empty((image.shape[0], window.y1 - window.y0, window.x1 - window.x0), _native(image.dtype))
+    for number, pixels in enumerate(read_channels(image, window)):
+        whole[number] = pixels
+    return whole
+
+
+def _stored_channels(image: StoredArray | StoredTiles, window: Window) -> Iterator[np.ndarray[Any, Any]]:
     part = None
     for first, last in itertools.pairwise([0, *itertools.accumulate(image.chunks[0])]):
         part = image.read((first, last), *window.bounds[4 - len(image.shape) :], into=part)

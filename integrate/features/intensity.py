@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -30,7 +30,7 @@ STATISTICS: Final[dict[str, str]] = {
 }
 
 #: Regions that are finished together: what lies between sums and statistics then stays in the cache.
-_ROWS: Final = 512
+_ROWS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,9 @@ class Intensity:
         """Return every statistic of the first channel, then of the next."""
         import numpy as np
 
-        values = np.empty((len(measured.ids), len(measured.channels), len(self.statistics)))
-        for first in range(0, len(values), _ROWS):
-            rows = slice(first, first + _ROWS)
-            statistics = _finish(measured, rows)
-            for k, name in enumerate(self.statistics):
-                values[rows, :, k] = statistics[name]
+        sums = measured.values.get("sum", np.empty((0, 0)))
+        finish = _finish_integers if sums.dtype.kind == "i" else _finish_floats
+        values = finish(measured, self.statistics)
         return [
             Column(
                 name=f"{channel}_{statistic}",
@@ -115,18 +112,41 @@ def count_valid(measured: Measured) -> np.ndarray[Any, Any]:
     return measured.values.get("n_valid", np.broadcast_to(pixels, (len(pixels), len(measured.channels))))
 
 
-def _finish(measured: Measured, rows: slice) -> dict[str, np.ndarray[Any, Any]]:
-    """Return every statistic of some regions as floats, regions by channels."""
+def _finish_integers(measured: Measured, statistics: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Return statistics as floats ``(regions, channels, statistics)``; integers have no NaN to leave out."""
+    import numpy as np
+
+    from integrate.features import kernels
+
+    chosen = np.array([list(STATISTICS).index(name) for name in statistics])
+    sums = (measured.values[name] for name in ("sum", "squares", "min", "max"))
+    return np.asarray(kernels.finish_integers(chosen, count_pixels(measured), *sums))
+
+
+def _finish_floats(measured: Measured, statistics: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Return statistics ``(regions, channels, statistics)``, NaN left out."""
+    import numpy as np
+
+    values = np.empty((len(measured.ids), len(measured.channels), len(statistics)))
+    for first in range(0, len(values), _ROWS):
+        rows = slice(first, first + _ROWS)
+        found = _describe_floats(measured, rows)
+        for k, name in enumerate(statistics):
+            values[rows, :, k] = found[name]
+    return values
+
+
+def _describe_floats(measured: Measured, rows: slice) -> dict[str, np.ndarray[Any, Any]]:
+    """Return every statistic of some regions, regions by channels."""
     import numpy as np
 
     n = count_valid(measured)[rows]
     total, squares, lowest, highest = (measured.values[name][rows] for name in ("sum", "squares", "min", "max"))
     known = n > 0
     count = np.where(known, n, 1)
-    deviations = _integer_deviations if total.dtype.kind == "i" else _float_deviations
     low, high = lowest.astype(np.float64), highest.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels have an infinite sum and no deviation
-        variance = np.maximum(deviations(count, total, squares) / count, 0)
+        variance = np.maximum(_float_deviations(count, total, squares) / count, 0)
     statistics = {
         "sum": _rounded(total),
         "mean": _rounded(total) / count,
@@ -141,24 +161,7 @@ def _rounded(total: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a sum as float64; an infinite one has no rest."""
     import numpy as np
 
-    if total.dtype.kind == "i":
-        return total.astype(np.float64)
     return np.where(np.isfinite(total[..., 0]), total[..., 0] + total[..., 1], total[..., 0])
-
-
-def _integer_deviations(
-    n: np.ndarray[Any, Any], total: np.ndarray[Any, Any], squares: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """Return the sum of squared deviations from the mean, from integers that may have wrapped around.
-
-    Around the integer nearest to the mean the sum is exact modulo 2^64, and so small that nothing is lost.
-    """
-    import numpy as np
-
-    centre = np.rint(total / n).astype(np.int64)
-    around_centre = (squares - 2 * centre * total + n * centre * centre).view(np.uint64)
-    offset = (total - n * centre).astype(np.float64)
-    return around_centre.astype(np.float64) - offset * offset / n
 
 
 def _float_deviations(

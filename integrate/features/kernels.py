@@ -13,6 +13,8 @@ __all__ = [
     "find_quantiles",
     "find_runs",
     "fingerprint",
+    "fingerprint_colours",
+    "finish_integers",
     "gather_pixels",
     "sum_and_print",
     "sum_floats",
@@ -244,6 +246,33 @@ def sum_floats(
 
 
 @nb.njit(nogil=True, cache=True)
+def finish_integers(chosen: Array, counts: Array, total: Array, squares: Array, low: Array, high: Array) -> Array:
+    """Return the `chosen` of ``n, sum, mean, standard deviation, minimum, maximum`` per region and channel.
+
+    Sums may have wrapped around. Around the integer nearest to the mean the squares are exact modulo 2^64, and so small
+    that nothing is lost. All but ``n`` are NaN without pixels.
+    """
+    regions, channels = total.shape
+    found = np.empty((regions, channels, chosen.size))
+    every = np.empty(6)
+    for r in range(regions):
+        n = counts[r]
+        for c in range(channels):
+            every[:] = np.nan
+            every[0] = n
+            if n:
+                centre = np.int64(np.rint(total[r, c] / n))
+                around = np.float64(np.uint64(squares[r, c] - 2 * centre * total[r, c] + n * centre * centre))
+                offset = np.float64(total[r, c] - n * centre)
+                every[1], every[2] = total[r, c], total[r, c] / n
+                every[3] = np.sqrt(max((around - offset * offset / n) / n, 0.0))
+                every[4], every[5] = low[r, c], high[r, c]
+            for k in range(chosen.size):
+                found[r, c, k] = every[chosen[k]]
+    return found
+
+
+@nb.njit(nogil=True, cache=True)
 def fingerprint(bits: Array, row: Array, start: Array, stop: Array, row_keys: Array, column_keys: Array) -> Any:
     """Return the sum of ``bits * row key * column key`` over all runs, modulo 2^64.
 
@@ -257,6 +286,23 @@ def fingerprint(bits: Array, row: Array, start: Array, stop: Array, row_keys: Ar
         for x in range(line.size):
             value = np.uint64(line[x])
             part += (value ^ (value >> np.uint64(32))) * np.uint64(keys[x])
+        total += part * row_keys[row[k]]
+    return total
+
+
+@nb.njit(nogil=True, cache=True)
+def fingerprint_colours(
+    colours: Array, row: Array, start: Array, stop: Array, row_keys: Array, column_keys: Array
+) -> Any:
+    """Return what `fingerprint` of three channels of 8 bits gives, weighed by 1, 3 and 5 as layers are."""
+    total = np.uint64(0)
+    for k in range(row.size):
+        line = colours[row[k], start[k] : stop[k]]
+        keys = column_keys[start[k] : stop[k]]
+        part = np.uint64(0)
+        for x in range(line.shape[0]):
+            red, green, blue = np.uint32(line[x, 0]), np.uint32(line[x, 1]), np.uint32(line[x, 2])
+            part += np.uint64(red + np.uint32(3) * green + np.uint32(5) * blue) * np.uint64(keys[x])
         total += part * row_keys[row[k]]
     return total
 

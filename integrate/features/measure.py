@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from integrate.errors import DataError, ParameterError, closest, some
+from integrate.features.brightfield import Brightfield
 from integrate.features.family import FeatureFamily
 from integrate.features.grid import check_image, check_labels, image_grid, image_to_labels, shapes_to_image, shared_ids
 from integrate.features.intensity import Intensity
@@ -25,7 +26,7 @@ from integrate.features.volume import VolumeShape
 from integrate.features.volume_grid import as_channels, check_volume_labels, is_volume, volume_grid
 from integrate.features.whole import WholeFamily
 from integrate.keys import ACQUISITION_ID, REGION_ID
-from integrate.model.image import image_notes
+from integrate.model.image import channel_names, image_notes
 from integrate.model.provenance import hash_settings, record, settle_loads
 from integrate.model.trace import TRACE, note_trace, trace_of
 
@@ -46,6 +47,7 @@ _FAMILIES: Final[dict[str, Callable[[], FeatureFamily]]] = {
     "patterns": LocalPatterns,
     "gradient": Gradient,
     "spread": Spread,
+    "brightfield": Brightfield,
 }
 
 
@@ -87,8 +89,9 @@ def measure(
         Regions of a volume are labels ``(z, y, x)`` on its voxels.
     features
         Of volumes ``"intensity"``, ``"quantiles"`` and ``"shape"`` (`VolumeShape`); texture is `measure_radiomics`'. Of
-        images ``"intensity"``, ``"quantiles"``, ``"shape"``, ``"texture"``, ``"patterns"``, ``"gradient"`` and
-        ``"spread"``, or settings: `Intensity`, `Quantiles`, `Shape`, `Texture`, `LocalPatterns`, `Gradient`, `Spread`.
+        images ``"intensity"``, ``"quantiles"``, ``"shape"``, ``"texture"``, ``"patterns"``, ``"gradient"``,
+        ``"spread"`` and, of colour slides, ``"brightfield"``; or settings: `Intensity`, `Quantiles`, `Shape`,
+        `Texture`, `LocalPatterns`, `Gradient`, `Spread`, `Brightfield`, `Embedding`.
     region
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
@@ -101,7 +104,8 @@ def measure(
         Of a `dask.distributed` cluster, which then measures the blocks: the same numbers to the last bit. Its workers
         must reach the files behind a lazy image; an array in memory is sent to them.
     progress
-        Show a bar that counts blocks.
+        Show a bar that counts blocks from the start; otherwise one appears in a notebook after a second. With a client
+        it names the page of the Dask dashboard.
     resume
         A folder of your own in which finished blocks are kept until all are done. Called again with the same image,
         regions and features after a break, only the missing ones are measured; the result has the same bits. An image
@@ -172,6 +176,9 @@ def measure(
     else:
         check_image(image)
         grid = image_grid(image, regions)
+    for family in families:
+        if isinstance(family, WholeFamily):
+            family.check_image(channel_names(image), image.dtype)
     source = _source(image, regions, grid, unit)
     name = region or ids.get(REGION_ID) or ids.get(ACQUISITION_ID) or "regions"
     measured, labels_print, pixels_print = stream_blocks(

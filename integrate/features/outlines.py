@@ -111,8 +111,9 @@ class Outlines:
         else:
             runs = kernels.fill_polygons(chosen, self.xy, self.rings, self.parts, rows, bounds)
         number, row, start, stop = (runs - (0, window.y0, window.x0, window.x0)).T.astype(np.int32, order="C")
-        present, region = np.unique(number, return_inverse=True)
-        return Block(window, chosen[present], region.astype(np.int32), row, start, stop, True)
+        first = np.diff(number, prepend=-1) > 0  # numbers ascend
+        region = np.cumsum(first, dtype=np.int32) - np.int32(1)
+        return Block(window, chosen[number[first]], region, row, start, stop, True)
 
 
 def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Outlines:

@@ -51,12 +51,12 @@ class Partials:
             stored[rows[old]] = self.reducers[name](stored[rows[old]], value[old])
 
     def by_id(self) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]]]:
-        """Return the ids, ascending, and every quantity in that order."""
+        """Return the ids, ascending, and every quantity in that order; they are given away, to be in memory once."""
         import numpy as np
 
         ids = np.fromiter(self._row_of, dtype=np.int64, count=len(self._row_of))
         order = np.argsort(ids)
-        return ids[order], {name: value[order] for name, value in self._values.items()}
+        return ids[order], {name: self._values.pop(name)[order] for name in list(self._values)}
 
     def _with_room(self, name: str, like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         import numpy as np

@@ -53,7 +53,8 @@ class LabelRaster:
 
     def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:
         """Return what lies of some regions in a window, region by region."""
-        return only_regions(find_block(read_labels(self.raster, window), window), ids)
+        labels = read_labels(self.raster, window)
+        return only_regions(find_block(labels.reshape(-1, labels.shape[-1]), window), ids)
 
 
 @dataclass(frozen=True, slots=True)

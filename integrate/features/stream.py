@@ -18,8 +18,10 @@ from integrate.features.quantiles import Quantiles
 from integrate.features.resume import Resumable
 from integrate.features.seams import Edges, Seams
 from integrate.features.stored import find_stored
+from integrate.features.stored_tiles import find_tiles
 from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_settings
 
 if TYPE_CHECKING:
@@ -88,8 +90,10 @@ def stream_blocks(
     windows = windows_between(cuts)
     keys = Fingerprint(grid.shape)
     split = _split_ids(regions, windows, keys) if any(isinstance(family, Quantiles) for family in families) else None
-    pixels_of = find_stored(image.data) or image.data
-    work = partial(_measure_block, pixels_of, regions, tuple(families), keys, split)
+    pixels_of = find_stored(image.data) or find_tiles(image.data) or image.data
+    wholes_of = [family for family in families if isinstance(family, WholeFamily) and family.needs_whole]
+    readers = tuple(one for one in families if one.reads_pixels and not isinstance(one, WholeFamily))
+    work = partial(_measure_block, pixels_of, regions, tuple(families), readers, keys, split)
     reducers = {name: reducer for family in families for name, reducer in family.reducers.items()}
     wholes, pixels = Partials(reducers), Partials(reducers)
     seams = Seams(*cuts[-2:])
@@ -99,7 +103,9 @@ def stream_blocks(
     if resume is not None:
         kept = run = Resumable(run, resume, _name_inputs(image.data, regions, grid, families, windows))
     blocks = run(work, windows)
-    for block in _shown(blocks, len(windows), progress=progress):
+    watch = "" if client is None else str(client.dashboard_link)
+    shown = follow(blocks, "measure", total=len(windows), unit="block", show=progress or None, note=watch)
+    for block in shown:
         if block.pixel_ids is block.ids:  # of labels; outlines are known as a whole where they start
             wholes.merge(block.ids, block.values | block.pixel_values)
         else:
@@ -117,10 +123,11 @@ def stream_blocks(
     values = _rows_of(ids, found, values) | _rows_of(ids, *pixels.by_id())
     labels_print, pixels_print = (sum(part) for part in zip(*prints, strict=True))
     measured = Measured(grid, tuple(channel_names(image)), ids, values)
-    wholes_of = [family for family in families if isinstance(family, WholeFamily) and family.needs_whole]
     if wholes_of:
-        whole = measure_whole(pixels_of, regions, wholes_of, measured, windows, run)
+        printer = keys if not readers and any(one.reads_whole != "regions" for one in wholes_of) else None
+        whole, printed = measure_whole(pixels_of, regions, wholes_of, measured, windows, run, fingerprint=printer)
         measured = replace(measured, values=values | whole)
+        pixels_print += printed
     if kept is not None:
         kept.finish()
     return measured, regions.name(labels_print), combine([pixels_print])
@@ -189,16 +196,11 @@ def _call(work: Any, window: Any) -> Any:
     return work(window)
 
 
-def _shown(blocks: Iterator[_Measurement], number: int, *, progress: bool) -> Iterator[_Measurement]:
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(blocks, total=number, desc="measure", unit="block")) if progress else blocks
-
-
 def _measure_block(
     image: Any,
     regions: RegionSource,
     families: tuple[FeatureFamily, ...],
+    readers: tuple[FeatureFamily, ...],
     fingerprint: Fingerprint,
     split: np.ndarray[Any, Any] | None,
     window: Window,
@@ -211,7 +213,6 @@ def _measure_block(
     values: dict[str, np.ndarray[Any, Any]] = {}
     for family in families:
         values |= family.from_regions(whole)
-    readers = [family for family in families if family.reads_pixels]
     per_channel: list[dict[str, np.ndarray[Any, Any]]] = []
     pixels_print = 0
     channels = read_channels(image, window) if block.ids.size else blank_channels(image)

@@ -22,7 +22,7 @@ __all__ = ["make_table"]
 _REGION = "region"
 
 #: Rows of the matrix that are filled together.
-_ROWS = 2048
+_ROWS = 512
 
 
 def make_table(

@@ -7,7 +7,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-__all__ = ["count_patterns", "describe_texture", "measure_gradients", "measure_spread"]
+__all__ = ["count_patterns", "describe_counts", "describe_texture", "measure_gradients", "measure_spread"]
 
 Array = np.ndarray[Any, Any]
 
@@ -67,7 +67,7 @@ def _count_pairs(
 
 
 @nb.njit(nogil=True, cache=True)
-def _describe_counts(counts: Array, total: int, found: Array) -> None:
+def describe_counts(counts: Array, total: int, found: Array) -> None:
     """Write contrast, dissimilarity, homogeneity, angular second moment, correlation, entropy, shade, prominence."""
     levels = counts.shape[0]
     mean = 0.0
@@ -124,7 +124,7 @@ def describe_texture(
             counts = np.zeros((levels, levels), np.int64)
             total = _count_pairs(rows, begins, ends, step, r + 1, painted, level, counts)
             if total:
-                _describe_counts(counts, total, found)
+                describe_counts(counts, total, found)
                 average += found
                 directions += 1
         if directions:

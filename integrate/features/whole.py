@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from integrate.features.blocks import Block, Window, read_channels
+from integrate.features.blocks import Block, Window, read_channels, read_image
 
 if TYPE_CHECKING:
     import numpy as np
 
     from integrate.features.family import Measured
+    from integrate.features.fingerprint import Fingerprint
     from integrate.features.grid import Grid
     from integrate.features.layer import Layer
     from integrate.features.partials import Reducer
@@ -58,6 +59,9 @@ class WholeFamily:
         """Return nothing: parts of regions are of no use."""
         return {}
 
+    def check_image(self, channels: Sequence[str], dtype: np.dtype[Any]) -> None:
+        """Raise if an image of such channels and pixels cannot be measured."""
+
     def from_whole(self, block: Block, grid: Grid) -> dict[str, np.ndarray[Any, Any]]:
         """Return quantities of whole regions that need no pixels."""
         return {}
@@ -100,50 +104,60 @@ def measure_whole(
     measured: Measured,
     windows: Sequence[Window],
     run: Runner,
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the quantities of all families, a row per region of `measured`; NaN for regions without pixels."""
+    *,
+    fingerprint: Fingerprint | None,
+) -> tuple[dict[str, np.ndarray[Any, Any]], int]:
+    """Return the quantities of all families, a row per region of `measured`; NaN for regions without pixels.
+
+    With a `fingerprint` also the print of all pixels inside regions: the one that a pass over blocks would give, since
+    every region is read once as a whole.
+    """
     import numpy as np
 
     margin = max(family.margin for family in families)
     tasks = list(_tasks(measured, windows, margin))
-    work = partial(_measure_task, image, regions, tuple(families), measured.grid)
+    work = partial(_measure_task, image, regions, tuple(families), measured.grid, fingerprint)
     values: dict[str, np.ndarray[Any, Any]] = {}
-    for ids, found in run(work, tasks):
+    prints = 0
+    for ids, found, printed in run(work, tasks):
+        prints += printed
         rows = np.searchsorted(measured.ids, ids)
         for name, part in found.items():
             if name not in values:
                 values[name] = np.full((len(measured.ids), *part.shape[1:]), np.nan)
             values[name][rows] = part
-    return values
+    return values, prints
 
 
 def _tasks(measured: Measured, windows: Sequence[Window], margin: int) -> Iterator[_Task]:
     """Yield which regions are read together: those that begin in one window; larger ones each for itself."""
     import numpy as np
 
-    shape, bounds = measured.grid.shape, measured.values["bounds"]
-    y0, x0 = bounds[:, 0], bounds[:, 1]
-    y1, x1 = 1 - bounds[:, 2], 1 - bounds[:, 3]
+    shape = measured.grid.shape
+    low, high = np.split(measured.values["bounds"], 2, axis=1)
+    high = 1 - high
     known = measured.values["positions"][:, 0] > 0
     for window in windows:
-        here = known & (y0 >= window.y0) & (y0 < window.y1) & (x0 >= window.x0) & (x0 < window.x1)
-        large = here & ((y1 - y0 > window.y1 - window.y0) | (x1 - x0 > window.x1 - window.x0))
-        groups = [np.flatnonzero(here & ~large), *np.flatnonzero(large)[:, None]]
-        for rows in groups:
+        first, last = np.array(window.bounds[3 - len(shape) :]).T
+        here = known & ((low >= first) & (low < last)).all(axis=1)
+        large = here & (high - low > last - first).any(axis=1)
+        for rows in [np.flatnonzero(here & ~large), *np.flatnonzero(large)[:, None]]:
             if len(rows):
-                edges = [y0[rows].min(), y1[rows].max(), x0[rows].min(), x1[rows].max()]
-                corner = [edge + side * margin for edge, side in zip(edges, (-1, 1, -1, 1), strict=True)]
-                yield _Task(measured.ids[rows], Window(*_clipped(corner, shape)))
-
-
-def _clipped(corner: Sequence[Any], shape: tuple[int, ...]) -> list[int]:
-    height, width = shape
-    return [min(max(int(edge), 0), end) for edge, end in zip(corner, (height, height, width, width), strict=True)]
+                start = np.maximum(low[rows].min(axis=0) - margin, 0)
+                stop = np.minimum(high[rows].max(axis=0) + margin, shape)
+                sides = list(zip(start.tolist(), stop.tolist(), strict=True))
+                planes = sides[0] if len(sides) == 3 else (0, 1)
+                yield _Task(measured.ids[rows], Window(*sides[-2], *sides[-1], *planes))
 
 
 def _measure_task(
-    image: Any, regions: RegionSource, families: tuple[WholeFamily, ...], grid: Grid, task: _Task
-) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]]]:
+    image: Any,
+    regions: RegionSource,
+    families: tuple[WholeFamily, ...],
+    grid: Grid,
+    fingerprint: Fingerprint | None,
+    task: _Task,
+) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]], int]:
     import numpy as np
 
     block = regions.gather(task.ids, task.window)
@@ -152,16 +166,19 @@ def _measure_task(
         found |= family.from_whole(block, grid)
     readers = [family for family in families if family.reads_whole == "channels"]
     viewers = [family for family in families if family.reads_whole == "image"]
+    whole = read_image(image, task.window) if viewers else None
+    printed = 0 if fingerprint is None or whole is None else fingerprint.of_image(whole, block)
+    channels: Iterable[Any] = ()
+    if readers:
+        channels = read_channels(image, task.window) if whole is None else map(np.ascontiguousarray, whole)
     per_channel: list[dict[str, np.ndarray[Any, Any]]] = []
-    whole = None
-    for number, pixels in enumerate(read_channels(image, task.window) if readers or viewers else ()):
+    for number, pixels in enumerate(channels):
+        if fingerprint is not None and whole is None:
+            printed += fingerprint.of(pixels, block, layer=number)
         per_channel.append({k: v for one in readers for k, v in one.from_whole_channel(block, pixels).items()})
-        if viewers:
-            whole = np.empty((image.shape[0], *pixels.shape), pixels.dtype) if whole is None else whole
-            whole[number] = pixels
     for name in (per_channel or [{}])[0]:
         found[name] = np.stack([channel[name] for channel in per_channel], axis=1)
     for family in viewers:
         if whole is not None:
             found |= family.from_whole_image(block, whole)
-    return block.ids, found
+    return block.ids, found, printed

@@ -18,7 +18,7 @@ from integrate.join.reduce import Step, parse_reduce
 from integrate.join.rows import Rows
 from integrate.join.units import UNITS, study_units
 from integrate.join.visit import check_visit
-from integrate.keys import ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.keys import ACQUISITION_ID, ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.provenance import hash_array, record
 from integrate.model.trace import TRACE
 
@@ -74,7 +74,9 @@ def link(
 
     Returns
     -------
-    A `Cohort` whose rows are all units of the study, in its order, also those without any assay.
+    A `Cohort` whose rows are all units of the study, in its order, also those without any assay. Where the unit is an
+    acquisition or a part of one, its variables include what is known of how that was made: ``device``, ``batch``,
+    ``spacing_x`` … (`Study.acquisitions`), so that `harmonise` can take the device out.
 
     Raises
     ------
@@ -172,13 +174,21 @@ def _described(
 ) -> tuple[pd.DataFrame, Mapping[str, tuple[str, ...]]]:
     """Return parents' ids and clinical variables of every unit, and where a variable varies."""
     if clinical is None:
-        return units.copy(), {}
+        return _with_records(study, units.copy(), unit), {}
     part = next(part for part in parts if part.name == CLINICAL)
     table = clinical_table(study, clinical).take(part.rows.origin)
     described = describe_units(table, part.rows, units, unit=unit, level=part.level, steps=part.steps)
-    obs = units.join(described.frame)
+    obs = _with_records(study, units.join(described.frame), unit)
     obs.attrs[ATTRS] = {**described.frame.attrs[ATTRS], TRACE: part.rows.trace}
     return obs, described.varying
+
+
+def _with_records(study: Study, obs: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return the units with how their acquisition was made; a clinical variable of the same name stays."""
+    if study.made is None or (unit != "acquisition" and ACQUISITION_ID not in obs):
+        return obs
+    made = study.made[[name for name in study.made if name not in obs]]
+    return obs.join(made) if unit == "acquisition" else obs.join(made, on=ACQUISITION_ID)
 
 
 def _study_notes(study: Study, units: pd.DataFrame, unit: str, visit: str | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID, VISIT
+from integrate.model.acquisition import gather_records, of_harvest
 from integrate.model.audit import Finding, listed, named
 from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
 from integrate.model.lineage import inherit_subjects, read_lineage
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["open_study"]
 
 
-def open_study(catalog: Any) -> Study:
+def open_study(catalog: Any, *, records: pd.DataFrame | None = None) -> Study:
     """Return the study a catalog describes: who has what, with every identifier traced to its source.
 
     Tables that declare ``keys`` are read; images and other items are only listed. Ids are resolved with the rules of
@@ -29,6 +30,10 @@ def open_study(catalog: Any) -> Study:
     ----------
     catalog
         What `open_catalog` returns.
+    records
+        What `harvest` found in the files of the catalog: device, software, channels and steps of each acquisition.
+        They count before what the catalog says (columns ``device``, ``batch``, ``stain`` … of an asset table or of an
+        entry's metadata), and what differs is in the audit.
 
     Returns
     -------
@@ -38,6 +43,8 @@ def open_study(catalog: Any) -> Study:
     ------
     IdentityError
         If a rule is malformed or makes two source ids one.
+    ParameterError
+        If ``records`` is no table of records.
     CatalogError
         If the ``study`` section refers to datasets, columns or namespaces that are not there.
 
@@ -60,6 +67,7 @@ def open_study(catalog: Any) -> Study:
         sample_map, _ = _with_parents(sample_map)
         tables = {name: _refill_ids(table, name, sample_map) for name, table in tables.items()}
         lineage_findings += more
+    made, made_findings = _made(parts, records, sample_map)
     known = _spine_subjects(declared, tables, sample_map)
     subjects, variable_findings = _describe_subjects(known, tables, {part.name: part.entry for part in parts})
     return Study(
@@ -71,8 +79,9 @@ def open_study(catalog: Any) -> Study:
         datasets={name: catalog[name] for name in catalog},
         declared=declared,
         lineage=lineage,
-        findings=tuple(findings + lineage_findings + variable_findings),
+        findings=tuple(findings + lineage_findings + made_findings + variable_findings),
         catalog=_origin(catalog),
+        made=made,
     )
 
 
@@ -82,6 +91,17 @@ def _origin(catalog: Any) -> dict[str, Any]:
     if path is None:
         return {}
     return {"path": str(path), "sha256": hash_file(path), "parameters": {**catalog.data_roots, **catalog.given}}
+
+
+def _made(
+    parts: Sequence[_Part], records: pd.DataFrame | None, sample_map: pd.DataFrame
+) -> tuple[pd.DataFrame | None, list[Finding]]:
+    """Return how acquisitions were made, by datasets of acquisitions: a mask of one is made by other software."""
+    acquired = [part for part in parts if part.entry.level == "acquisition" and not part.entry.keys]
+    found = [] if records is None else [of_harvest(records)]
+    found = [frame[frame["assay"].isin([part.name for part in acquired])] for frame in found]
+    stated = [part.entry.stated_records() for part in acquired if hasattr(part.entry, "stated_records")]
+    return gather_records([*found, *(table for table in stated if table is not None)], sample_map)
 
 
 class _Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def feature_table(features: Iterable[Feature]) -> pd.DataFrame:
 
     from integrate.errors import DataError, some
 
-    rows = [asdict(feature) for feature in features]
-    names = [row.pop("name") for row in rows]
+    features = list(features)
+    names = [feature.name for feature in features]
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
         raise DataError(f"two features have the same name: {some(repeated)}; rename one of the channels")
-    return pd.DataFrame(rows, index=pd.Index(names, dtype=object), columns=list(FEATURE_COLUMNS)).astype(object)
+    columns = {key: [getattr(one, key) for one in features] for key in FEATURE_COLUMNS}
+    return pd.DataFrame(columns, index=pd.Index(names, dtype=object), dtype=object)

@@ -42,8 +42,8 @@ border:1px solid var(--bd);border-radius:8px;padding:11px 14px;margin:8px 0;max-
 .ig .x{overflow-x:auto}.ig table{border-collapse:collapse;font-size:12.5px;margin:0;border:0;color:inherit}
 .ig caption{caption-side:top;text-align:left;color:var(--mu);padding:0 0 4px}
 .ig th,.ig td{padding:3px 9px 3px 0;border:0;border-bottom:1px solid var(--bd);text-align:left;\
-vertical-align:top;background:none;white-space:normal;max-width:520px;overflow-wrap:anywhere;unicode-bidi:isolate}
-.ig thead th{color:var(--mu);font-weight:500;overflow-wrap:normal}.ig tbody th{font-weight:500;overflow-wrap:normal}
+vertical-align:top;background:none;white-space:normal;max-width:520px;overflow-wrap:break-word;unicode-bidi:isolate}
+.ig thead th{color:var(--mu);font-weight:500}.ig tbody th{font-weight:500}
 .ig td.n,.ig th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.ig td.na{color:var(--mu)}
 .ig .b{display:inline-block;border-radius:9px;padding:0 8px;font-size:11px;line-height:17px;white-space:nowrap;\
 border:1px solid var(--bd);background:var(--b2)}
@@ -135,7 +135,7 @@ def card(title: object, *sections: object, subtitle: object = "") -> Html:
 
 
 def rows(header: Sequence[object], body: Iterable[Sequence[object]], *, caption: object = "") -> Html:
-    """Return a table of ready values; every row is shown.
+    """Return a table of ready values; every row is shown, and without any the word none.
 
     Parameters
     ----------
@@ -156,6 +156,8 @@ def rows(header: Sequence[object], body: Iterable[Sequence[object]], *, caption:
     numeric = [_all_numbers(row[i] for row in body if i < len(row)) for i in range(len(header))]
     head = "".join(_tag("th", title, number=number, scope="col") for title, number in zip(header, numeric, strict=True))
     lines = "".join(f"<tr>{_row(row, numeric, named=not titled)}</tr>" for row in body)
+    if titled and not body:
+        lines = f'<tr><td class="na" colspan="{len(header)}">none</td></tr>'
     return _framed(f"<thead><tr>{head}</tr></thead>" if titled else "", lines, caption)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, SourceNotFoundError
 from integrate.keys import SPECIMEN_ID, SUBJECT_ID
+from integrate.model.acquisition import MADE
 from integrate.model.audit import Finding
 from integrate.model.folder import read_document, read_frame, table_file, write_document, write_folder, write_frame
 from integrate.model.identity import IDENTIFIER_COLUMNS
@@ -180,4 +181,14 @@ def read_stored(folder: Path, document: Mapping[str, Any], opened: Mapping[str, 
         findings=tuple(Finding(**{**one, "ids": tuple(one["ids"])}) for one in document["findings"]),
         catalog=document["catalog"],
         folder=folder,
+        made=_made(folder / "acquisitions.parquet"),
     )
+
+
+def _made(file: Path) -> pd.DataFrame | None:
+    """Return how acquisitions were made, as the table of acquisitions says; it may be absent."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    columns = [name for name in MADE if file.exists() and name in pq.read_schema(file).names]
+    return pd.read_parquet(file, columns=columns) if columns else None

@@ -76,6 +76,8 @@ class Study:
         What opens the catalog again: ``path``, ``sha256``, ``parameters``; empty when it is no file.
     folder
         Where the study was read from; ``None`` when it was put together from a catalog.
+    made
+        How acquisitions were made, index ``acquisition_id``; ``None`` when nothing says.
 
     Returns
     -------
@@ -99,6 +101,7 @@ class Study:
     findings: tuple[Any, ...] = ()
     catalog: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    made: pd.DataFrame | None = None
 
     @cached_property
     def specimens(self) -> pd.DataFrame:
@@ -109,14 +112,19 @@ class Study:
 
     @cached_property
     def acquisitions(self) -> pd.DataFrame:
-        """One row per acquisition, index ``acquisition_id``: subject, specimen, day, datasets, modality."""
+        """One row per acquisition, index ``acquisition_id``: subject, specimen, day, datasets, modality.
+
+        After these what is known of how it was made: ``device``, ``software``, ``batch``, ``stain``, ``body_part``,
+        ``channels``, ``spacing_z``, ``spacing_y``, ``spacing_x`` and ``spacing_unit``.
+        """
         table = self._entities("acquisition", (SUBJECT_ID, "specimen_id", "day"))
         modality = {name: entry.modality for name, entry in self.datasets.items()}
         told = {
             names: " ".join(dict.fromkeys(filter(None, map(modality.get, names.split(" ")))))
             for names in table["datasets"].unique()
         }
-        return table.assign(modality=table["datasets"].map(told).astype(object))
+        table = table.assign(modality=table["datasets"].map(told).astype(object))
+        return table if self.made is None else table.join(self.made)
 
     @cached_property
     def regions(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["separate_stains"]
+__all__ = ["ABSORPTION", "optical_density", "separate_stains", "unmixing_matrix"]
 
 #: What red, green and blue light each dye absorbs (Ruifrok and Johnston, Anal Quant Cytol Histol 2001).
 ABSORPTION: Final[dict[str, tuple[float, float, float]]] = {
@@ -80,7 +80,7 @@ def separate_stains(
     if not white > 0:
         raise ParameterError(f"white is {white}; expected the intensity of an empty place, e.g. 255")
     colours = _colours(image)
-    unmixing = np.linalg.inv(np.array(list(ABSORPTION.values())))[:, [list(ABSORPTION).index(one) for one in chosen]]
+    unmixing = unmixing_matrix()[:, [list(ABSORPTION).index(one) for one in chosen]]
     data = colours.data
     if hasattr(data, "dask"):
         whole = data.rechunk({0: 3})
@@ -92,6 +92,20 @@ def separate_stains(
     settings = {"stains": chosen, "white": white}
     separated.attrs[ATTRS] = {**image.attrs.get(ATTRS, {}), "stains": settings, "stains_hash": hash_settings(settings)}
     return separated
+
+
+def optical_density(intensity: np.ndarray[Any, Any], white: float) -> np.ndarray[Any, Any]:
+    """Return how much light was absorbed: 0 where `white` came through, 1 where a millionth of it did."""
+    import numpy as np
+
+    return np.asarray(np.log(np.maximum(intensity / white, _DARKEST)) / np.log(_DARKEST))
+
+
+def unmixing_matrix() -> np.ndarray[Any, Any]:
+    """Return the matrix from the densities of red, green and blue (rows) to amounts of the dyes in `ABSORPTION`."""
+    import numpy as np
+
+    return np.linalg.inv(np.array(list(ABSORPTION.values())))
 
 
 def _colours(image: xr.DataArray) -> xr.DataArray:
@@ -106,11 +120,10 @@ def _colours(image: xr.DataArray) -> xr.DataArray:
 def _unmix(colours: np.ndarray[Any, Any], unmixing: np.ndarray[Any, Any], white: float) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    scale = np.log(_DARKEST)
     if colours.dtype == np.uint8:
-        density = (np.log(np.maximum(np.arange(256) / white, _DARKEST)) / scale)[colours]
+        density = optical_density(np.arange(256), white)[colours]
     else:
-        density = np.log(np.maximum(colours.astype(np.float64) / white, _DARKEST)) / scale
+        density = optical_density(colours.astype(np.float64), white)
     amounts = np.empty((unmixing.shape[1], *colours.shape[1:]), np.float32)
     for k, column in enumerate(unmixing.T):  # not @: its rounding depends on the size of the block
         amounts[k] = np.maximum(density[0] * column[0] + density[1] * column[1] + density[2] * column[2], 0)

@@ -35,6 +35,13 @@ class AnnDataZarr(Reader):
     ------
     DataError
         If the store is no AnnData, is damaged, lacks a column that ``keys`` names, or names an observation twice.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np
+    >>> ad.AnnData(np.eye(2, dtype="float32")).write_zarr(tmp_path / "a.zarr")
+    >>> AnnDataZarr(url=tmp_path / "a.zarr").read().shape
+    (2, 2)
     """
 
     output_instance = "anndata:AnnData"
@@ -66,6 +73,17 @@ class H5MU(Reader):
     ------
     DataError
         If the file is no MuData, is damaged, or lacks a column that ``keys`` names.
+
+    Examples
+    --------
+    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
+    >>> people = pd.DataFrame(index=["P1", "P2"])
+    >>> parts = {
+    ...     name: ad.AnnData(np.ones((2, 1)), obs=people, var=pd.DataFrame(index=[name])) for name in ("rna", "protein")
+    ... }
+    >>> md.MuData(parts).write_h5mu(tmp_path / "a.h5mu")
+    >>> sorted(H5MU(url=tmp_path / "a.h5mu").read().mod)
+    ['protein', 'rna']
     """
 
     output_instance = "mudata:MuData"

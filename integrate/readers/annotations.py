@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, ParameterError, closest, some, warn
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.coco_rle import shape_of_runs
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -24,6 +26,8 @@ POLYGON, RECTANGLE, OVAL, FREEHAND, TRACED = 0, 1, 2, 7, 8
 #: Kinds that enclose none.
 NO_AREA = {3: "line", 4: "freeline", 5: "polyline", 6: "none", 9: "angle", 10: "point"}
 SUB_PIXEL = 128
+#: Numbers that follow each kind of part of a composite region's path: move, line, quadratic and cubic curve, close.
+SEGMENTS: dict[int, int] = {0: 2, 1: 2, 2: 4, 3: 6, 4: 0}
 #: Corners of an ellipse.
 ARC = 64
 
@@ -35,13 +39,20 @@ class ImageJRoi(Reader):
     -------
     GeoDataFrame in pixels (the corner of the first pixel at 0, 0), without a coordinate reference system:
     ``geometry``, ``id`` (name in the zip), ``name``, ``classification`` and ``annotator`` (both ``None``: ImageJ keeps
-    none), ``channel``, ``slice`` and ``frame`` (0: all). Ovals become polygons of 64 corners. Lines, points and
-    composite regions enclose no single area: they are left out and counted in a warning.
+    none), ``channel``, ``slice`` and ``frame`` (0: all). Ovals become polygons of 64 corners; composite regions one
+    polygon or several, with their holes. Lines and points enclose no area: they are left out and counted in a warning.
 
     Raises
     ------
     DataError
         If a file is damaged or no ImageJ region.
+
+    Examples
+    --------
+    >>> box = struct.pack(">hBx4h", 227, 1, 10, 20, 14, 30)  # version, kind, top, left, bottom, right
+    >>> _ = (tmp_path / "a.roi").write_bytes((b"Iout" + box).ljust(128, bytes(1)))
+    >>> ImageJRoi(url=tmp_path / "a.roi").read().geometry[0].bounds
+    (20.0, 10.0, 30.0, 14.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -56,13 +67,13 @@ class ImageJRoi(Reader):
             else:
                 rows.append(row)
         if left:
-            told = f"{len(left)} of {len(parts)} regions enclose no single area and are left out: {some(left)}"
+            told = f"{len(left)} of {len(parts)} regions enclose no area and are left out: {some(left)}"
             warn(f"{path.name}: {told}")
         return _shapes(rows, ("name", "channel", "slice", "frame"), left_out=left)
 
 
 class Coco(Reader):
-    """Read the polygons of one image of a COCO annotation file.
+    """Read the outlines of one image of a COCO annotation file.
 
     Parameters
     ----------
@@ -72,8 +83,8 @@ class Coco(Reader):
     Returns
     -------
     GeoDataFrame in pixels (corner of the first pixel at 0, 0): ``geometry``, ``id``, ``classification`` (its
-    category), ``annotator`` (``None``), ``iscrowd``. Annotations as run-length masks are left out and counted in a
-    warning.
+    category), ``annotator`` (``None``), ``iscrowd``. Run-length masks, compressed or not, become the exact outline of
+    their pixels; those without a pixel are left out and counted in a warning.
 
     Raises
     ------
@@ -81,6 +92,15 @@ class Coco(Reader):
         If the file is no COCO, an annotation is malformed, or of a category that is not described.
     ParameterError
         If there is no such image, or there are several and none is named.
+
+    Examples
+    --------
+    >>> one = {"id": 7, "image_id": 1, "category_id": 5, "segmentation": {"size": [3, 4], "counts": [3, 6, 3]}}
+    >>> told = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 5, "name": "nucleus"}]}
+    >>> _ = (tmp_path / "a.json").write_text(json.dumps({**told, "annotations": [one]}))
+    >>> shapes = Coco(url=tmp_path / "a.json").read()
+    >>> shapes["classification"][0], shapes.geometry[0].bounds
+    ('nucleus', (1.0, 0.0, 3.0, 3.0))
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -104,17 +124,18 @@ class Coco(Reader):
         for one in content["annotations"]:
             if not isinstance(one, Mapping) or one.get("image_id") != wanted:
                 continue
-            if isinstance(one.get("segmentation"), Mapping):
-                left.append(str(one.get("id")))
+            row = _coco_row(one, kinds, path)
+            if row["geometry"].is_empty:
+                left.append(row["id"])
             else:
-                rows.append(_coco_row(one, kinds, path))
+                rows.append(row)
         if left:
-            warn(f"{path.name}: {len(left)} annotations are run-length masks and are left out: {some(left)}")
+            warn(f"{path.name}: {len(left)} masks have no pixel and are left out: {some(left)}")
         return _shapes(rows, ("iscrowd",), left_out=left)
 
 
 class NapariShapes(Reader):
-    """Read the shapes that napari saved as CSV.
+    r"""Read the shapes that napari saved as CSV.
 
     Returns
     -------
@@ -126,6 +147,14 @@ class NapariShapes(Reader):
     ------
     DataError
         If the file is no such table, is damaged, or a shape is not two-dimensional.
+
+    Examples
+    --------
+    >>> lines = ["index,shape-type,vertex-index,axis-0,axis-1"]
+    >>> lines += [f"0,polygon,{i},{y},{x}" for i, (y, x) in enumerate([(0, 0), (0, 4), (2, 4), (2, 0)])]
+    >>> _ = (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    >>> NapariShapes(url=tmp_path / "a.csv").read().geometry[0].bounds
+    (0.5, 0.5, 4.5, 2.5)
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -175,7 +204,7 @@ def _polygon(corners: Any, where: str) -> Any:
             f"{where} has {len(corners)} corners, or some that are no numbers; an outline has three or more"
         )
     shape = shapely.Polygon(corners)
-    return shape if shape.is_valid else shapely.make_valid(shape).buffer(0)
+    return shape if shape.is_valid else enclosed(shape)
 
 
 def _ellipse(corner: Any, size: Any) -> np.ndarray[Any, Any]:
@@ -201,15 +230,16 @@ def _coco_row(one: Mapping[str, Any], kinds: Mapping[Any, str], path: Path) -> d
     where = f"annotation {one.get('id')} of {path.name}"
     if one.get("category_id") not in kinds:
         raise DataError(f"{where} is of category {one.get('category_id')}, which is not described")
+    named = {"id": str(one.get("id")), "classification": kinds[one["category_id"]], "iscrowd": bool(one.get("iscrowd"))}
+    if isinstance(one.get("segmentation"), Mapping):
+        return {**named, "geometry": shape_of_runs(one["segmentation"], where)}
     try:
         parts = [_polygon(np.asarray(ring, float).reshape(-1, 2), where) for ring in one["segmentation"]]
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{where} has a malformed outline ({error})") from error
-    shape = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    named = kinds[one["category_id"]]
-    return {"id": str(one["id"]), "classification": named, "iscrowd": bool(one.get("iscrowd")), "geometry": shape}
+    return {**named, "geometry": parts[0] if len(parts) == 1 else shapely.union_all(parts)}
 
 
 def _roi_files(path: Path) -> dict[str, bytes]:
@@ -241,7 +271,10 @@ def _roi(name: str, content: bytes, path: Path) -> dict[str, Any] | None:
         if second and len(content) >= second + 16:
             channel, depth, frame = struct.unpack(">3i", content[second + 4 : second + 16])
             fields = {"channel": channel, "slice": depth or position, "frame": frame}
-        if kind in NO_AREA or composite:
+        told = {"id": name, "name": name.rpartition("/")[2], **fields}
+        if composite:
+            return {**told, "geometry": _composite(content, composite)}
+        if kind in NO_AREA:
             return None
         if kind == RECTANGLE:
             corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
@@ -253,7 +286,43 @@ def _roi(name: str, content: bytes, path: Path) -> dict[str, Any] | None:
             raise DataError(f"{where} is of an unknown kind {kind}")
     except struct.error as error:
         raise DataError(f"{where} is cut off ({error})") from error
-    return {"id": name, "name": name.rpartition("/")[2], **fields, "geometry": _polygon(corners, where)}
+    return {**told, "geometry": _polygon(corners, where)}
+
+
+def _composite(content: bytes, count: int) -> Any:
+    """Return the area of a path of several parts, of which one within another is a hole (the even-odd rule)."""
+    import numpy as np
+    import shapely
+
+    numbers = list(struct.unpack(f">{count}f", content[64 : 64 + 4 * count]))
+    rings: list[list[Any]] = []
+    while numbers:
+        kind = int(numbers.pop(0))
+        if kind not in SEGMENTS or len(numbers) < SEGMENTS[kind] or (kind and not rings):
+            raise struct.error(f"its path has a part of kind {kind}")
+        points = np.array([numbers.pop(0) for _ in range(SEGMENTS[kind])], float).reshape(-1, 2)
+        if kind == 0:
+            rings.append([points[0]])
+        elif len(points):
+            rings[-1] += list(_curve(np.vstack([rings[-1][-1], points])))
+    areas = [shapely.make_valid(shapely.Polygon(ring)) for ring in rings if len(ring) >= 3]
+    whole = shapely.Polygon()
+    for area in areas:
+        whole = whole.symmetric_difference(area)
+    return whole
+
+
+def _curve(control: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return points on a line or a Bézier curve after its beginning."""
+    import numpy as np
+
+    if len(control) == 2:
+        return control[1:]
+    steps = np.linspace(0, 1, ARC // 4 + 1)[1:, None]
+    while len(control) > 1:  # de Casteljau, for all steps at once
+        ends = control if control.ndim == 3 else np.broadcast_to(control[:, None], (len(control), len(steps), 2))
+        control = ends[:-1] * (1 - steps) + ends[1:] * steps
+    return control[0]
 
 
 def _corners(content: bytes, count: int, corner: tuple[int, int], *, is_fine: bool) -> np.ndarray[Any, Any]:

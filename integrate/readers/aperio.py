@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from integrate.errors import DataError, warn
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -36,6 +37,16 @@ class AperioXML(Reader):
     ------
     DataError
         If the file is not Aperio XML, truncated, or a vertex is no number.
+
+    Examples
+    --------
+    >>> corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((0, 0), (4, 0), (4, 3)))
+    >>> region = f'<Region Id="1" Type="0"><Vertices>{corners}</Vertices></Region>'
+    >>> layer = f'<Annotation Id="1" Name="tumour"><Regions>{region}</Regions></Annotation>'
+    >>> _ = (tmp_path / "a.xml").write_text(f'<Annotations MicronsPerPixel="0.25">{layer}</Annotations>')
+    >>> shapes = AperioXML(url=tmp_path / "a.xml").read()
+    >>> shapes["classification"][0], shapes.geometry[0].area
+    ('tumour', 6.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -100,9 +111,7 @@ def _row(layer: Any, region: Any, path: Path) -> dict[str, Any]:
     elif len(points) >= 3:
         geometry = shapely.Polygon(points)
         if not geometry.is_valid:
-            parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometry)))
-            areas = [part for part in parts if part.geom_type == "Polygon"]
-            geometry, mended = (areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)), 1
+            geometry, mended = enclosed(geometry), 1
     described = [one.get("Value") for one in layer.findall("Attributes/Attribute") if one.get("Name") == "Description"]
     return {
         "geometry": geometry,

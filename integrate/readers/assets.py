@@ -17,7 +17,7 @@ __all__ = ["AssetTable"]
 
 
 class AssetTable(Reader):
-    """Read an asset table; our catalogs open each of its rows as an item.
+    r"""Read an asset table; our catalogs open each of its rows as an item.
 
     Returns
     -------
@@ -28,6 +28,12 @@ class AssetTable(Reader):
     ------
     DataError
         If the file is not a table, or has no column that ``where`` names.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "assets.csv").write_text("scan,path,modality\n01,a.tif,IF\n02,b.svs,SM\n")
+    >>> AssetTable(url=tmp_path / "assets.csv", where={"modality": "SM"}).read()["scan"].tolist()
+    ['02']
     """
 
     output_instance = "pandas:DataFrame"

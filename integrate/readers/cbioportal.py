@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, SourceNotFoundError, some
 from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
+from integrate.readers.table import as_numbers
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -168,8 +169,6 @@ def _text(file: Path, header_of: tuple[str, ...] | None = None) -> pd.DataFrame:
 
 def _clinical(file: Path) -> pd.DataFrame:
     """Return a clinical table, typed by the four rows of its header."""
-    import pandas as pd
-
     table = _text(file)
     head = [line[1:].split("\t") for line in file.read_text(encoding="utf-8-sig").splitlines()[:4] if line[:1] == "#"]
     if len(head) != 4 or any(len(row) != table.shape[1] for row in head):
@@ -180,7 +179,7 @@ def _clinical(file: Path) -> pd.DataFrame:
     for name, label, description, kind in zip(table.columns, *head[:3], strict=True):
         codebook[name] = {"label": label, "description": description, "dtype": kind}
         if kind == "NUMBER":
-            numbers = pd.to_numeric(table[name], errors="coerce")
+            numbers = as_numbers(table[name])
             wrong = table[name][numbers.isna() & table[name].notna()]
             if len(wrong):
                 raise DataError(f"column {name!r} of {file.name} is declared NUMBER and holds {some(wrong.unique())}")
@@ -206,7 +205,8 @@ def _matrix(file: Path, meta: Mapping[str, str]) -> ad.AnnData:
     if len(repeated) or names.isna().any():
         raise DataError(f"{len(repeated)} features of {file.name} are listed twice or have no name: {some(repeated)}")
     values = table.drop(columns=naming).rename(columns=str)
-    numbers = values.apply(pd.to_numeric, errors="coerce")
+    every = as_numbers(pd.Series(values.to_numpy(object).ravel(), dtype=object))  # a call for each column takes seconds
+    numbers = pd.DataFrame(every.to_numpy(float).reshape(values.shape), index=values.index, columns=values.columns)
     wrong = values.where(numbers.isna() & values.notna()).stack()
     if len(wrong):
         raise DataError(f"{file.name} holds {some(set(wrong.astype(str)))} where numbers are expected")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import AlignmentError, DataError, SourceNotFoundError, some, warn
+from integrate.readers.geojson import enclosed
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -83,7 +84,7 @@ def read_text(file: Path, columns: Sequence[str], **types: Any) -> pd.DataFrame:
             stream.seek(max(file.stat().st_size - 1, 0))
             if stream.read(1) != b"\n":
                 raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
-        table = pd.read_csv(file, dtype=types)
+        table = pd.read_csv(file, dtype=types, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -124,13 +125,11 @@ def outlines(cells: Any, x: Any, y: Any, *, where: str) -> Any:
 
 def valid_outlines(shapes: Any, *, where: str) -> Any:
     """Return outlines that enclose an area, counting in a warning those that crossed themselves."""
-    import shapely
-
     wrong = ~shapes.geometry.is_valid
     if wrong.any():
         warn(f"{where}: {int(wrong.sum())} of {len(shapes)} outlines crossed themselves and were made valid")
         shapes = shapes.copy()
-        shapes.loc[wrong, "geometry"] = shapely.buffer(shapes.loc[wrong, "geometry"].to_numpy(), 0)
+        shapes.loc[wrong, "geometry"] = [enclosed(one) for one in shapes.loc[wrong, "geometry"]]
     return shapes[~shapes.geometry.is_empty]
 
 

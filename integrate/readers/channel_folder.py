@@ -35,6 +35,15 @@ class ChannelFolder(Reader):
         files have the name of one channel.
     ParameterError
         If the pixel size is not two positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> for name in ("DNA", "CD3"):
+    ...     tifffile.imwrite(tmp_path / f"{name}.tif", np.ones((4, 5), "uint16"))
+    >>> image = ChannelFolder(url=tmp_path).read()
+    >>> image.dims, image["c"].values.tolist()
+    (('c', 'y', 'x'), ['CD3', 'DNA'])
     """
 
     output_instance = "xarray:DataArray"

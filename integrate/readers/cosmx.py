@@ -24,10 +24,11 @@ TRANSCRIPTS = ("fov", "cell_ID", "x_global_px", "y_global_px", "x_local_px", "y_
 POSITIONS = ("fov", "x_global_px", "y_global_px")
 #: Share of a field's transcripts that must lie on their labelled cell.
 LEAST_ON_CELL = 0.95
-#: Transcripts looked at per field to check that labels and transcripts lie on each other.
-CHECKED = 20_000
+#: Rows of a field's labels that are decoded, at least, to check that labels and transcripts lie on each other.
+BAND = 64
 #: A table of transcripts up to this size is read whole, and every field checked; a larger one is left on disk, and only
 #: the fields that its first rows are of are checked when it is opened.
+CHECKED = 20_000
 EAGER_BYTES = 64_000_000
 
 
@@ -50,9 +51,10 @@ class CosMx(Reader):
     ``<name>_transcripts``: points with ``target``, ``fov``, ``cell_ID`` (0: in no cell) and ``instance_id``
     (``<fov>_<cell_ID>``, empty for none). All lie in the coordinate system ``<name>``: global pixels, x to the right, y
     **down** (the vendor's y points up). The files do not state the size of a pixel, so none is invented.
-    ``attrs["integrate"][element]["on_labelled_cell"]`` is the share of transcripts of a cell that lie on its label. A
-    table of transcripts larger than 64 MB stays on disk: only the fields of its first rows are then checked, the
-    others say ``None``.
+    ``attrs["integrate"][element]["on_labelled_cell"]`` is the share of transcripts of a cell that lie on its label, as
+    the part of the labels shows that was decoded for it: 64 rows, or the strip of the file that the most transcripts
+    lie on. A table of transcripts larger than 64 MB stays on disk: only the fields of its first rows are then checked,
+    the others say ``None``.
 
     Raises
     ------
@@ -95,7 +97,7 @@ class CosMx(Reader):
         notes: dict[str, dict[str, Any]] = {}
         for fov in wanted:
             mask, shift = _labels(labels[fov]), shifts.get(fov, (0.0, 0.0))
-            share, count = _share_on_cell(transcripts[transcripts["fov"] == fov], mask, shift)
+            share, count = _share_on_cell(transcripts[transcripts["fov"] == fov], labels[fov], shift)
             if count and share < LEAST_ON_CELL:
                 raise AlignmentError(
                     f"{share:.1%} of {count} transcripts of field {fov} lie on their labelled cell; expected at least "
@@ -135,7 +137,7 @@ def _read(file: Path, columns: Sequence[str], *, rows: int | None = None) -> pd.
             stream.seek(max(file.stat().st_size - 1, 0))
             if stream.read(1) != b"\n":
                 raise DataError(f"the last line of {file.name} is not complete; the file is cut off, copy it again")
-        table = pd.read_csv(file, nrows=rows)
+        table = pd.read_csv(file, nrows=rows, float_precision="round_trip")
         absent = [column for column in columns if column not in table]
         if absent:
             raise DataError(f"{file.name} has no columns {absent}; it has {some(table.columns, limit=12)}")
@@ -169,19 +171,30 @@ def _labels(file: Path) -> Any:
     return da.map_blocks(as_labels, lazy_level(file), name_of=file.name, dtype="int32").astype("int32")
 
 
-def _share_on_cell(transcripts: pd.DataFrame, mask: Any, shift: Sequence[float]) -> tuple[float, int]:
-    """Return the share of transcripts of a cell that lie on its label, and how many were looked at."""
+def _share_on_cell(transcripts: pd.DataFrame, file: Path, shift: Sequence[float]) -> tuple[float, int]:
+    """Return the share of transcripts of a cell that lie on its label, and how many transcripts there are.
+
+    The share is that of transcripts within the picture times that of hits among those on the band of rows that the
+    most lie on: one strip of the file tells a shift as well as all, and a field may be 80 MB.
+    """
     import numpy as np
 
-    of_cells = transcripts[transcripts["cell_ID"] > 0].iloc[:CHECKED]
+    of_cells = transcripts[transcripts["cell_ID"] > 0]
     if of_cells.empty:
         return float("nan"), 0
-    stored = np.asarray(mask)
-    row = np.floor(shift[1] + stored.shape[0] - of_cells["y_local_px"].to_numpy()).astype(int)
+    strips = lazy_level(file, least=BAND)
+    height, width = strips.shape
+    row = np.floor(shift[1] + height - of_cells["y_local_px"].to_numpy()).astype(int)
     column = np.floor(of_cells["x_local_px"].to_numpy() - shift[0]).astype(int)
-    inside = (row >= 0) & (row < stored.shape[0]) & (column >= 0) & (column < stored.shape[1])
-    hits = stored[row[inside], column[inside]] == of_cells["cell_ID"].to_numpy()[inside]
-    return float(hits.sum() / len(of_cells)), len(of_cells)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    if not inside.any():
+        return 0.0, len(of_cells)
+    edges = np.cumsum((0, *strips.chunks[0]))
+    fullest = int(np.argmax(np.histogram(row[inside], edges)[0]))
+    top, bottom = edges[fullest : fullest + 2]
+    looked = inside & (row >= top) & (row < bottom)
+    found = np.asarray(strips[top:bottom])[row[looked] - top, column[looked]]
+    return float(inside.mean() * (found == of_cells["cell_ID"].to_numpy()[looked]).mean()), len(of_cells)
 
 
 def _corner(position: Any, shift: Sequence[float], height: int) -> tuple[float, float]:
@@ -214,7 +227,10 @@ def _lazy_points(file: Path, folder: Path, wanted: Sequence[int], space: str) ->
 
     targets = _targets(file, folder)
     kinds: dict[str, Any] = dict.fromkeys(TRANSCRIPTS, "float64")
-    lazy = dd.read_csv(file, usecols=list(TRANSCRIPTS), dtype={**kinds, "target": "object"}, blocksize=EAGER_BYTES)
+    kinds["target"] = "object"
+    lazy = dd.read_csv(
+        file, usecols=list(TRANSCRIPTS), dtype=kinds, blocksize=EAGER_BYTES, float_precision="round_trip"
+    )
     meta = _tidy(lazy._meta, wanted, targets)
     return place_points(lazy.map_partitions(_tidy, list(wanted), targets, meta=meta), "target", space)
 

@@ -17,7 +17,7 @@ from integrate.readers.dicom_files import DAMAGE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["deidentify_dicom", "identifying", "mask_uids", "may_show_text", "project_key"]
+__all__ = ["deidentify_dicom", "identifying", "mask_uids", "masked_header", "may_show_text", "project_key"]
 
 #: Where the key of a project is looked for when none is given.
 KEY_VARIABLE = "INTEGRATE_DEIDENTIFY_KEY"
@@ -180,6 +180,18 @@ def mask_uids(notes: Mapping[str, Any], header: Any, *, key: str | None = None) 
         name: masks.uid(value) if name.endswith("_uid") and isinstance(value, str) else value
         for name, value in notes.items()
     }
+
+
+def masked_header(header: Any, *, key: str | None = None) -> Any:
+    """Return a header as it stands in de-identified copies of the same project; it is changed in place.
+
+    Raises
+    ------
+    ParameterError
+        If the project has no key.
+    """
+    _mask(header, _Masks(project_key(key)).of(str(header.get("PatientID", ""))))
+    return header
 
 
 def deidentify_dicom(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import numpy as np
 
-__all__ = ["DicomAnnotations"]
+__all__ = ["DicomAnnotations", "ellipse_outline"]
 
 #: Corners of an ellipse.
 ARC = 64
@@ -102,10 +102,10 @@ def _shapes(group: Any) -> list[Any] | None:
         parts = np.split(points, count)
     if len(parts) != count:
         raise ValueError(f"it has {len(parts)} shapes, and says {count}")
-    return [shapely.Polygon(_ellipse(part) if kind == "ELLIPSE" else part) for part in parts]
+    return [shapely.Polygon(ellipse_outline(part) if kind == "ELLIPSE" else part) for part in parts]
 
 
-def _ellipse(ends: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def ellipse_outline(ends: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the outline of an ellipse given by the ends of its two axes."""
     import numpy as np
 

@@ -24,7 +24,7 @@ ABOUT: tuple[str, ...] = ("subject", "patient", "individual", "beneficiary")
 
 
 class Fhir(Reader):
-    """Read one type of resource from a FHIR bundle (JSON) or a bulk export (``.ndjson``).
+    r"""Read one type of resource from a FHIR bundle (JSON) or a bulk export (``.ndjson``).
 
     Parameters
     ----------
@@ -47,6 +47,12 @@ class Fhir(Reader):
         If the file is no FHIR, is damaged, ids of one type repeat, or the server's answer is only one page of several.
     ParameterError
         If there is no resource of that type.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "a.ndjson").write_text('{"resourceType": "Patient", "id": "p1", "gender": "female"}\n')
+    >>> Fhir(url=tmp_path / "a.ndjson", resource="Patient").read()[["id", "subject_id", "gender"]].values.tolist()
+    [['p1', 'p1', 'female']]
     """
 
     output_instance = "pandas:DataFrame"

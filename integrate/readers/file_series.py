@@ -48,6 +48,14 @@ class TimeLapse(Reader):
         If no file name has a number.
     DataError
         If two files have one number, or frames differ in shape or type.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> for number in (1, 2, 10):
+    ...     tifffile.imwrite(tmp_path / f"film_{number}.tif", np.full((4, 5), number, "uint8"))
+    >>> TimeLapse(url=tmp_path, interval_s=5).read()["t"].values.tolist()
+    [0, 5, 45]
     """
 
     output_instance = "xarray:DataArray"
@@ -100,6 +108,14 @@ class Plate(Reader):
         If no file name matches.
     DataError
         If two files are the same channel of the same field, or a file is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> for channel in (0, 1):
+    ...     tifffile.imwrite(tmp_path / f"run_B03f00d{channel}.TIF", np.ones((4, 5), "uint8"))
+    >>> Plate(url=tmp_path).read()[["well", "row", "column", "field", "channels"]].values.tolist()
+    [['B03', 'B', 3, '00', '0,1']]
     """
 
     output_instance = "pandas:DataFrame"
@@ -154,6 +170,16 @@ class PlateField(Reader):
         If the plate has no such field.
     DataError
         If a file is damaged, or channels differ in shape or type.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> for channel in (0, 1):
+    ...     tifffile.imwrite(tmp_path / f"run_B03f00d{channel}.TIF", np.ones((4, 5), "uint8"))
+    >>> PlateField(url=tmp_path, well="B03", field="00", channels={"0": "DNA", "1": "actin"}).read()[
+    ...     "c"
+    ... ].values.tolist()
+    ['DNA', 'actin']
     """
 
     output_instance = "xarray:DataArray"

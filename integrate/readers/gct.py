@@ -20,7 +20,7 @@ __all__ = ["Gct"]
 
 
 class Gct(Reader):
-    """Read a GCT 1.2 or 1.3 file (plain or gzipped) as AnnData.
+    r"""Read a GCT 1.2 or 1.3 file (plain or gzipped) as AnnData.
 
     Parameters
     ----------
@@ -39,6 +39,12 @@ class Gct(Reader):
     DataError
         If the file is truncated or ragged, a value is no number, or an observation or feature has no name or that of
         another.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "a.gct").write_text("#1.2\n1\t2\nName\tDescription\tS1\tS2\nEGFR\tna\t1.5\t2\n")
+    >>> Gct(url=tmp_path / "a.gct").read().to_df()["EGFR"].to_dict()
+    {'S1': 1.5, 'S2': 2.0}
     """
 
     output_instance = "anndata:AnnData"

@@ -15,7 +15,7 @@ from integrate.readers.base import Reader
 if TYPE_CHECKING:
     import geopandas as gpd
 
-__all__ = ["GeoJSON"]
+__all__ = ["GeoJSON", "enclosed"]
 
 #: Properties that become columns of their own; other plain values follow under their own names.
 COLUMNS = ("geometry", "id", "classification", "annotator")
@@ -38,6 +38,15 @@ class GeoJSON(Reader):
     ------
     DataError
         If the file is not GeoJSON, a geometry is malformed, or ids repeat.
+
+    Examples
+    --------
+    >>> outline = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 3], [0, 0]]]}
+    >>> cell = {"type": "Feature", "id": "1", "geometry": outline, "properties": {"classification": {"name": "tumour"}}}
+    >>> _ = (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [cell]}))
+    >>> shapes = GeoJSON(url=tmp_path / "a.geojson").read()
+    >>> shapes["classification"][0], shapes.geometry[0].area
+    ('tumour', 6.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -146,13 +155,11 @@ def _geometry(geometry: Any, where: str) -> Any:
 
 def _valid(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, list[str]]:
     """Return the rows with valid geometries, how many were made so, and the ids of those that had none."""
-    import shapely
-
     kept, mended, empty = [], 0, []
     for row in rows:
         shape = row["geometry"]
         if shape is not None and not shape.is_valid:
-            shape = _areas(shapely.make_valid(shape))
+            shape = enclosed(shape)
             mended += not shape.is_empty
         if shape is None or shape.is_empty:
             empty.append(row["id"])
@@ -161,9 +168,14 @@ def _valid(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int, list[
     return kept, mended, empty
 
 
-def _areas(shape: Any) -> Any:
-    """Return only the polygons; making a polygon valid may leave stray lines beside them."""
+def enclosed(outline: Any) -> Any:
+    """Return the area that an outline which crosses itself encloses, empty when it encloses none.
+
+    Where the end of a stroke overlaps its beginning, the overlap is inside (counting crossings would make it a hole);
+    both halves of a figure of eight are. Stray lines are left out.
+    """
     import shapely
 
-    polygons = [part for part in shapely.get_parts(shapely.get_parts(shape)) if part.geom_type == "Polygon"]
+    mended = shapely.make_valid(outline, method="structure", keep_collapsed=False)
+    polygons = [part for part in shapely.get_parts(shapely.get_parts(mended)) if part.geom_type == "Polygon"]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)

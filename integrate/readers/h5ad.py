@@ -39,6 +39,14 @@ class H5AD(Reader):
         twice.
     ParameterError
         If ``backed`` is anything but ``"r"``.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np, pandas as pd
+    >>> cells = pd.DataFrame({"patient": ["007", "008"]}, index=["a", "b"])
+    >>> ad.AnnData(np.eye(2), obs=cells).write_h5ad(tmp_path / "a.h5ad")
+    >>> H5AD(url=tmp_path / "a.h5ad", keys={"patient": "hospital"}).read().uns["integrate"]["keys"]
+    {'patient': 'hospital'}
     """
 
     output_instance = "anndata:AnnData"

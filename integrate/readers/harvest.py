@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
+from integrate.catalog.made import day_of, days_since_first, made_by_dicom, made_by_ome, made_by_tiff
 from integrate.errors import DataError, IntegrateError
+from integrate.model.acquisition import Acquisition
 from integrate.model.image import image_notes
 from integrate.readers.base import Reader
 from integrate.readers.dicom_files import read_header
@@ -20,46 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Acquisition", "harvest", "harvest_reader"]
-
-
-@dataclass(frozen=True)
-class Acquisition:
-    """What the files of one acquisition say of how it was made; ``None`` and empty: they do not say.
-
-    Parameters
-    ----------
-    modality
-        DICOM code where there is one (``"CT"``, ``"SM"``), else that of the catalog.
-    manufacturer, model, software
-        Of the device, and of what wrote the file.
-    axes, shape
-        Of the array, coarser levels not counted.
-    spacing
-        Step along ``z``, ``y``, ``x``, as far as they are known, in `unit`.
-    unit
-        ``"mm"``, ``"um"`` or ``"px"``.
-    channels
-        Names, in order.
-    stain
-        Of a slide, as the catalog says.
-    body_part
-        As DICOM names it.
-    magnification
-        Of the objective.
-    """
-
-    modality: str | None = None
-    manufacturer: str | None = None
-    model: str | None = None
-    software: str | None = None
-    axes: str = ""
-    shape: tuple[int, ...] = ()
-    spacing: dict[str, float] = field(default_factory=dict)
-    unit: str | None = None
-    channels: tuple[str, ...] = ()
-    stain: str | None = None
-    body_part: str | None = None
-    magnification: float | None = None
 
 
 def harvest(catalog: Any, *, datasets: Iterable[str] | None = None) -> pd.DataFrame:
@@ -100,13 +60,8 @@ def harvest(catalog: Any, *, datasets: Iterable[str] | None = None) -> pd.DataFr
                 fault = type(error).__name__
             rows.append({"dataset": name, "item": item, **asdict(record), "fault": fault})
             days.append((who or f"{name}/{item}", made))
-    first: dict[str, date] = {}
-    for who, made in days:
-        if made is not None:
-            first[who] = min(made, first.get(who, made))
     table = pd.DataFrame(rows, columns=["dataset", "item", *Acquisition.__dataclass_fields__, "fault"])
-    since = [None if made is None else (made - first[who]).days for who, made in days]
-    table.insert(2, "day", pd.Series(since, dtype="Int64"))
+    table.insert(2, "day", pd.Series(days_since_first(days), dtype="Int64"))
     return table
 
 
@@ -140,7 +95,8 @@ def _looked_at(reader: Reader) -> tuple[Acquisition, date | None, str]:
         **_of_array(opened, notes),
     }
     ids = "/".join(f"{k}={v}" for k, v in sorted(reader.ids.items()) if "subject" in k or "patient" in k)
-    return Acquisition(**{**known, **{k: v for k, v in told.items() if v}}), made, ids or patient
+    said = {name: value for name, value in told.items() if value and name in Acquisition.__dataclass_fields__}
+    return Acquisition(**{**known, **said}), made, ids or patient
 
 
 def _of_array(opened: Any, notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,16 +141,7 @@ def _of_dicom(path: Path) -> tuple[dict[str, Any], date | None, str]:
             header = read_header(file).header
         except DataError:
             continue
-        software = header.get("SoftwareVersions")
-        told = {
-            "modality": str(header.get("Modality", "")),
-            "manufacturer": str(header.get("Manufacturer", "")).strip(),
-            "model": str(header.get("ManufacturerModelName", "")).strip(),
-            "software": software if isinstance(software, str) else "; ".join(str(one) for one in software or ()),
-            "body_part": str(header.get("BodyPartExamined", "")),
-        }
-        days = (header.get(name) for name in ("AcquisitionDate", "SeriesDate", "StudyDate"))
-        made = next((found for one in days if (found := _day(str(one or ""), "%Y%m%d"))), None)
+        told, made = made_by_dicom(header)
         return told, made, str(header.get("PatientID", ""))
     return {}, None, ""
 
@@ -205,36 +152,7 @@ def _of_tiff(path: Path) -> tuple[dict[str, Any], date | None]:
         page = tiff.pages[0]
         described = str(page.description or "")
         tags = {name: str(page.tags[name].value).strip() for name in ("Make", "Model", "Software") if name in page.tags}
-    if xml:
-        return _of_ome(xml)
-    told: dict[str, Any] = {
-        "manufacturer": tags.get("Make"),
-        "model": tags.get("Model"),
-        "software": tags.get("Software"),
-    }
-    if described.startswith("Aperio"):
-        scanner = re.search(r"ScanScope ID\s*=\s*([^|]+)", described)
-        told |= {"manufacturer": "Aperio", "software": described.splitlines()[0].strip()}
-        told |= {"model": f"ScanScope {scanner[1].strip()}"} if scanner else {}
-        told["modality"] = "SM"
-        day = re.search(r"Date\s*=\s*(\d\d/\d\d/\d\d(\d\d)?)", described)
-        return told, _day(day[1], "%m/%d/%y" if len(day[1]) == 8 else "%m/%d/%Y") if day else None
-    return told, None
-
-
-def _of_ome(xml: str) -> tuple[dict[str, Any], date | None]:
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return {}, None
-    scope, lens = root.find(".//{*}Microscope"), root.find(".//{*}Objective")
-    told: dict[str, Any] = {"software": root.get("Creator")}
-    if scope is not None:
-        told |= {"manufacturer": scope.get("Manufacturer"), "model": scope.get("Model")}
-    if lens is not None and lens.get("NominalMagnification"):
-        told["magnification"] = float(str(lens.get("NominalMagnification")))
-    day = root.findtext(".//{*}AcquisitionDate") or ""
-    return told, _day(day[:10], "%Y-%m-%d")
+    return made_by_ome(xml) if xml else made_by_tiff(described, tags)
 
 
 def _of_czi(path: Path) -> tuple[dict[str, Any], date | None]:
@@ -244,7 +162,7 @@ def _of_czi(path: Path) -> tuple[dict[str, Any], date | None]:
     found = dict(_leaves(told))
     names = (found.get("Application.Name"), found.get("Application.Version"))
     software = " ".join(str(one) for one in names if one)
-    return {"manufacturer": "Zeiss", "software": software}, _day(
+    return {"manufacturer": "Zeiss", "software": software}, day_of(
         str(found.get("Image.AcquisitionDateAndTime", ""))[:10], "%Y-%m-%d"
     )
 
@@ -255,10 +173,3 @@ def _leaves(tree: Any, parent: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(held, str(name))
         else:
             yield f"{parent}.{name}", held
-
-
-def _day(text: str, pattern: str) -> date | None:
-    try:
-        return datetime.strptime(text.strip(), pattern).date()
-    except ValueError:
-        return None

@@ -32,6 +32,14 @@ class Labels(Reader):
         If the file is truncated, not a TIFF, not one 2-D plane, or not of an integer type.
     ParameterError
         If the pixel size is not two positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> tifffile.imwrite(tmp_path / "cells.tif", np.array([[0, 1], [2, 2]], "uint16"))
+    >>> labels = Labels(url=tmp_path / "cells.tif", pixel_size_um=[0.5, 0.5]).read()
+    >>> labels.dims, labels["x"].attrs["units"], int(labels.max())
+    (('y', 'x'), 'um', 2)
     """
 
     output_instance = "xarray:DataArray"

@@ -41,6 +41,15 @@ class Loom(Reader):
         If the file is no loom, is damaged, or a cell is named twice.
     ParameterError
         If there is no such attribute.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(tmp_path / "a.loom", "w") as file:
+    ...     file["matrix"] = [[1, 0], [2, 3], [0, 5]]  # genes by cells
+    ...     file["row_attrs/Gene"], file["col_attrs/CellID"] = ["CD3E", "CD8A", "EGFR"], ["c1", "c2"]
+    >>> Loom(url=tmp_path / "a.loom").read().to_df()["EGFR"].to_dict()
+    {'c1': 0, 'c2': 5}
     """
 
     output_instance = "anndata:AnnData"

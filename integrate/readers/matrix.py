@@ -22,7 +22,7 @@ ROW_NAMES = "row names"
 
 
 class Matrix(Reader):
-    """Read a numeric matrix from a CSV, TSV or Parquet file, as R, GEO and cBioPortal write them.
+    r"""Read a numeric matrix from a CSV, TSV or Parquet file, as R, GEO and cBioPortal write them.
 
     Parameters
     ----------
@@ -47,6 +47,12 @@ class Matrix(Reader):
         If a value is not a number, or a feature or an observation is named twice or not at all.
     ParameterError
         If ``rows`` or ``keys`` has no meaning.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "rna.csv").write_text("gene,S1,S2\nEGFR,1.5,2\nTP53,NA,0.1\n")
+    >>> Matrix(url=tmp_path / "rna.csv", keys={"obs_names": "sample"}).read().to_df()["TP53"].to_dict()
+    {'S1': nan, 'S2': 0.1}
     """
 
     output_instance = "anndata:AnnData"

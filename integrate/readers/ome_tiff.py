@@ -44,6 +44,15 @@ class OmeTiff(Reader):
     DataError
         If the file is truncated, not an OME-TIFF, has more than one z plane or time point, or its channels are not
         those the catalog names.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> told = {"axes": "CYX", "Channel": {"Name": ["DNA", "CD3"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    >>> tifffile.imwrite(tmp_path / "a.ome.tif", np.ones((2, 40, 50), "uint8"), metadata=told, ome=True)
+    >>> image = OmeTiff(url=tmp_path / "a.ome.tif").read()
+    >>> image["c"].values.tolist(), image["x"].attrs["units"], float(image["x"][0])
+    (['DNA', 'CD3'], 'um', 0.25)
     """
 
     output_instance = "xarray:DataArray"

@@ -68,6 +68,13 @@ class OmeZarr(Reader):
     OME-Zarr speaks of pixel centres, we of corners (a pixel covers ``[i, i + 1)``). A level without a translation of
     its own shares its outer corner with level 0, as every writer means it; a stated translation is moved by half a
     pixel of level 0.
+
+    Examples
+    --------
+    >>> image = ig.datasets.toy_catalog().load("fields", field="f1_P01")
+    >>> written = ig.write_image(image, tmp_path / "a.zarr")
+    >>> OmeZarr(url=written).read().shape == image.shape
+    True
     """
 
     output_instance = "xarray:DataArray"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, ParameterError, SourceNotFoundError, closest, some
 from integrate.keys import ATTRS, MISSING_TEXTS
 from integrate.readers.base import Reader
-from integrate.readers.table import read_text_table
+from integrate.readers.table import as_numbers, read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ STARTS: dict[str, str] = {
 
 
 class Omop(Reader):
-    """Read a table of an OMOP CDM kept as a folder of CSV or Parquet files, or list its tables.
+    r"""Read a table of an OMOP CDM kept as a folder of CSV or Parquet files, or list its tables.
 
     For a warehouse in one DuckDB or SQLite file, use `SqlTable`.
 
@@ -55,6 +55,13 @@ class Omop(Reader):
         If there is no such table.
     DataError
         If a table is damaged, a person is listed twice, or a row is of no listed person.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "person.csv").write_text("person_id,year_of_birth\n007,1950\n")
+    >>> _ = (tmp_path / "measurement.csv").write_text("measurement_id,person_id,value_as_number\n1,007,70.5\n")
+    >>> Omop(url=tmp_path, table="measurement").read()[["person_id", "value_as_number"]].values.tolist()
+    [['007', 70.5]]
     """
 
     output_instance = "pandas:DataFrame"
@@ -121,7 +128,7 @@ def _read(file: Path) -> pd.DataFrame:
         if str(name).endswith("_id"):
             table[name] = _id_text(column)
         elif column.dtype == object and not str(name).endswith(("_date", "_datetime", "_value", "_name", "_code")):
-            numbers = pd.to_numeric(column, errors="coerce")
+            numbers = as_numbers(column)
             if numbers.notna().eq(column.notna()).all():
                 table[name] = numbers
     if PERSON not in table and file.stem.lower() == "person":

@@ -52,6 +52,14 @@ class Tiff(Reader):
         catalog names.
     ParameterError
         If ``axes`` or ``channels`` do not fit the file.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 4, 5), "uint16"), photometric="minisblack")
+    >>> image = Tiff(url=tmp_path / "a.tif", axes="CYX", channels=["DNA", "CD3"], pixel_size_um=[0.5, 0.5]).read()
+    >>> image.dims, image["c"].values.tolist()
+    (('c', 'y', 'x'), ['DNA', 'CD3'])
     """
 
     output_instance = "xarray:DataArray"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import AlignmentError, DataError, DatasetNotFoundError, closest, some
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
+from integrate.readers.deidentify import masked_header
 from integrate.readers.dicom_files import read_header
 from integrate.readers.dicom_image import check_promised
 
@@ -32,6 +33,9 @@ class RtStruct(Reader):
     ----------
     patient_namespace
         Key of ``ids`` that holds the PatientID; when the catalog gives it, the file must agree.
+    deidentify
+        Whether to read it as it stands in copies by `deidentify_dicom` of one project (its key is
+        ``INTEGRATE_DEIDENTIFY_KEY``): UIDs and names of structures become keyed ones.
 
     Returns
     -------
@@ -48,7 +52,9 @@ class RtStruct(Reader):
 
     output_instance = "geopandas:GeoDataFrame"
 
-    def _open(self, path: Path, *, patient_namespace: str = "dicom_patient") -> gpd.GeoDataFrame:
+    def _open(
+        self, path: Path, *, patient_namespace: str = "dicom_patient", deidentify: bool = False
+    ) -> gpd.GeoDataFrame:
         import geopandas as gpd
 
         header = read_header(path).header
@@ -59,6 +65,7 @@ class RtStruct(Reader):
                 f"{path.name} names structures and ends before it draws and describes them; it is truncated"
             )
         check_promised(self, header, patient_namespace)
+        header = masked_header(header) if deidentify else header
         rois = {int(roi.ROINumber): roi for roi in header.StructureSetROISequence}
         kinds = {
             int(one.ReferencedROINumber): str(one.get("RTROIInterpretedType") or "")

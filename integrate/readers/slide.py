@@ -25,7 +25,7 @@ ICC_PROFILE = 34675
 
 
 class Slide(Reader):
-    """Read one level of a whole slide as a lazy image.
+    r"""Read one level of a whole slide as a lazy image.
 
     Parameters
     ----------
@@ -51,6 +51,15 @@ class Slide(Reader):
         If the file is truncated, not a TIFF, or its first image is no colour image.
     ParameterError
         If there is no such level or picture.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> told = "Aperio Image\r\n64x64|AppMag = 20|MPP = 0.5"
+    >>> tifffile.imwrite(tmp_path / "a.svs", np.zeros((64, 64, 3), "uint8"), description=told, metadata=None)
+    >>> slide = Slide(url=tmp_path / "a.svs").read()
+    >>> slide.shape, slide["x"].attrs["units"], slide.attrs["integrate"]["objective_power"]
+    ((3, 64, 64), 'um', 20.0)
     """
 
     output_instance = "xarray:DataArray"

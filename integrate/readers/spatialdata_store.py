@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from integrate.errors import DataError, ParameterError, closest
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
-from integrate.readers.zarr_array import group_attributes, open_group
+from integrate.readers.zarr_array import check_chunks, group_attributes, lazy_zarr, open_group
 
 if TYPE_CHECKING:
     import spatialdata as sd
@@ -38,9 +38,17 @@ class SpatialDataStore(Reader):
     Raises
     ------
     DataError
-        If the folder is no SpatialData store, or an element is damaged.
+        If the folder is no SpatialData store, or an element is damaged; when computed, if a chunk is cut off.
     ParameterError
         If there is no such kind or element.
+
+    Examples
+    --------
+    >>> import numpy as np, spatialdata as sd
+    >>> labels = sd.models.Labels2DModel.parse(np.eye(8, dtype="int32"), dims=("y", "x"))
+    >>> sd.SpatialData.init_from_elements({"cells": labels}).write(tmp_path / "a.zarr")
+    >>> int(SpatialDataStore(url=tmp_path / "a.zarr", kinds=["labels"]).read()["cells"].sum())
+    8
     """
 
     output_instance = "spatialdata:SpatialData"
@@ -56,7 +64,11 @@ class SpatialDataStore(Reader):
         held = [kind for kind in KINDS if (path / kind).is_dir()]
         if "spatialdata_attrs" not in said and not held:
             raise DataError(f"{path.name} is a Zarr store but no SpatialData; it has none of {list(KINDS)}")
-        data = _read(path, [kind for kind in held if kinds is None or kind in kinds])
+        wanted = [kind for kind in held if kinds is None or kind in kinds]
+        for kind in wanted:
+            if kind in ("shapes", "tables"):  # read now; what stays on disk is checked when it is read
+                check_chunks(path, inside=kind)
+        data = _read(path, wanted)
         if elements is not None:
             names = [name for _, name, _ in data.gen_elements()]
             absent = [name for name in elements if name not in names]
@@ -74,6 +86,26 @@ def _read(path: Path, kinds: Sequence[str]) -> Any:
         warnings.filterwarnings("ignore", category=UserWarning)  # of zarr and anndata about each other's versions
         warnings.filterwarnings("ignore", category=FutureWarning)
         try:
-            return sd.read_zarr(path, selection=tuple(kinds))
+            data = sd.read_zarr(path, selection=tuple(kinds))
+            for kind, held in (("images", data.images), ("labels", data.labels)):
+                for name in list(held):
+                    held[name] = _guarded(held[name], path, f"{kind}/{name}")
         except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+            if isinstance(error, DataError):
+                raise
             raise DataError(f"{path.name} is a SpatialData store that cannot be read ({error})") from error
+    return data
+
+
+def _guarded(element: Any, store: Path, inside: str) -> Any:
+    """Return an image or labels whose chunks are checked when they are read."""
+    import xarray as xr
+
+    levels = group_attributes(open_group(store, inside))["multiscales"][0]["datasets"]
+    pixels = [lazy_zarr(store, f"{inside}/{level['path']}") for level in levels]
+    if isinstance(element, xr.DataArray):
+        return element.copy(data=pixels[0])
+    scales = {name: node.to_dataset() for name, node in element.children.items()}
+    for scale, array in zip(scales, pixels, strict=True):
+        scales[scale]["image"] = scales[scale]["image"].copy(data=array)
+    return xr.DataTree.from_dict(scales)

@@ -47,6 +47,16 @@ class SqlTable(Reader):
         If there is no such table or column.
     DataError
         If the file is no database, the server cannot be reached, or the address holds a password.
+
+    Examples
+    --------
+    >>> import sqlite3
+    >>> with sqlite3.connect(tmp_path / "a.db") as connection:
+    ...     _ = connection.executescript(
+    ...         "CREATE TABLE visit (patient TEXT, weight REAL); INSERT INTO visit VALUES ('007', 70.5)"
+    ...     )
+    >>> SqlTable(url=tmp_path / "a.db", table="visit", keys={"patient": "hospital"}).read().values.tolist()
+    [['007', 70.5]]
     """
 
     output_instance = "pandas:DataFrame"

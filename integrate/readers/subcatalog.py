@@ -36,6 +36,12 @@ class SubCatalog(Reader):
         If it is no valid catalog, or ``roots`` names a parameter that is no data root.
     UnsafeCatalogError
         If it asks for something a stranger's catalog may not do.
+
+    Examples
+    --------
+    >>> inner = ig.datasets.toy_catalog(tmp_path / "inner")
+    >>> sorted(SubCatalog(url=tmp_path / "inner" / "catalog.yaml").read()) == sorted(inner)
+    True
     """
 
     output_instance = "integrate.catalog.open:Catalog"

@@ -24,7 +24,7 @@ SEPARATORS: dict[str, str] = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 class Table(Reader):
-    """Read a table (CSV, TSV, Parquet, Excel, SPSS, SAS, Stata), with ids as text and every declared column checked.
+    r"""Read a table (CSV, TSV, Parquet, Excel, SPSS, SAS, Stata), with ids as text and every declared column checked.
 
     A text table may be the only file of a zip. Labels, descriptions and missing codes that an SPSS, SAS or Stata file
     brings are its codebook; what the catalog says of a column goes before.
@@ -58,6 +58,14 @@ class Table(Reader):
     DataError
         Listing every fault at once: a declared column that is absent, a value outside its levels or below its minimum,
         text in a number column.
+
+    Examples
+    --------
+    >>> _ = (tmp_path / "a.csv").write_text("patient,age,stage\n007,61,II\n008,NA,I\n")
+    >>> age = {"dtype": "float", "unit": "a"}
+    >>> table = Table(url=tmp_path / "a.csv", keys={"patient": "hospital"}, columns={"age": age}).read()
+    >>> table["patient"].tolist(), table["age"].tolist()
+    (['007', '008'], [61.0, nan])
     """
 
     output_instance = "pandas:DataFrame"

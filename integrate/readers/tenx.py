@@ -43,7 +43,7 @@ class TenXH5(Reader):
 
 
 class TenXMatrix(Reader):
-    """Read a 10x feature-barcode matrix folder (``matrix.mtx.gz``, ``barcodes.tsv.gz``, ``features.tsv.gz``).
+    r"""Read a 10x feature-barcode matrix folder (``matrix.mtx.gz``, ``barcodes.tsv.gz``, ``features.tsv.gz``).
 
     Parameters
     ----------
@@ -60,6 +60,17 @@ class TenXMatrix(Reader):
         If one of the three files is absent.
     DataError
         If a file is damaged, sizes disagree, or a barcode repeats.
+
+    Examples
+    --------
+    >>> import gzip
+    >>> counts = "%%MatrixMarket matrix coordinate integer general\n2 1 1\n2 1 7\n"
+    >>> texts = {"matrix.mtx": counts, "barcodes.tsv": "AAC-1\n"}
+    >>> texts["features.tsv"] = "ENSG1\tCD3E\tGene Expression\nENSG2\tEGFR\tGene Expression\n"
+    >>> for name, text in texts.items():
+    ...     _ = (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+    >>> TenXMatrix(url=tmp_path).read().to_df().loc["AAC-1", "EGFR"].item()
+    7
     """
 
     output_instance = "anndata:AnnData"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     import dask.array as da
     import numpy as np
 
-__all__ = ["check_pixel_size", "lazy_first_page", "lazy_level", "lazy_page", "open_tiff", "series_of"]
+__all__ = [
+    "check_pixel_size",
+    "lazy_first_page",
+    "lazy_level",
+    "lazy_page",
+    "open_page",
+    "open_tiff",
+    "page_behind",
+    "series_of",
+]
 
 #: What tifffile and its decoders raise on damaged bytes (`tifffile.TiffFileError` and decoder errors are among these).
 DAMAGE = (
@@ -32,6 +42,9 @@ DAMAGE = (
 )
 #: A chunk is at least this many pixels along y and x, in whole tiles of the file, so that no tile is decoded twice.
 CHUNK = 1024
+
+#: What the lazy arrays made in this process decode, by their names: file, reader of regions and chunks.
+_MADE: dict[str, tuple[Path, tuple[Any, ...], tuple[tuple[int, ...], ...]]] = {}
 
 
 def open_tiff(path: Path) -> Any:
@@ -119,11 +132,11 @@ def lazy_first_page(path: Path) -> da.Array:
         return _lazy(first, path, tuple(min(n, step) for n, step in zip(page.shape, steps, strict=True)))
 
 
-def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
+def lazy_level(path: Path, *, series: int = 0, level: int = 0, least: int = CHUNK) -> da.Array:
     """Return one pyramid level of a TIFF series as a lazy array in the series' axes.
 
-    Chunks are whole tiles of the file, at least 1024 pixels along y and x where the image is that large, and one along
-    channels and planes. Nothing stays open: a chunk opens the file, decodes its tiles and closes it.
+    Chunks are whole tiles of the file, at least `least` pixels along y and x where the image is that large, and one
+    along channels and planes. Nothing stays open: a chunk opens the file, decodes its tiles and closes it.
 
     Raises
     ------
@@ -133,9 +146,27 @@ def lazy_level(path: Path, *, series: int = 0, level: int = 0) -> da.Array:
     with open_tiff(path) as tiff:
         stage = series_of(tiff, path, series=series, level=level)
         rows, columns = _tile_shape(stage.keyframe)
-        steps = {"Y": rows * math.ceil(CHUNK / rows), "X": columns * math.ceil(CHUNK / columns), "-": 1}
+        steps = {"Y": rows * math.ceil(least / rows), "X": columns * math.ceil(least / columns), "-": 1}
         axes = _page_axes(stage)
         return _lazy(stage, path, tuple(min(n, steps.get(a, n)) for a, n in zip(axes, stage.shape, strict=True)))
+
+
+def page_behind(array: da.Array) -> tuple[Path, int] | None:
+    """Return file and byte offset of the page that a lazy array ``(c, y, x)`` of colours is.
+
+    None where it is no single page of interleaved colours that `lazy_level` opened in this process, or anything was
+    done to it but bringing the colours to the front.
+    """
+    import dask.array as da
+
+    for name in array.dask.layers:
+        path, read, chunks = _MADE.get(name, (None, ("",), ()))
+        if path is None or read[0] != "pages" or len(read[1]) != 1 or len(chunks) != 3:
+            continue
+        stored = da.Array(array.dask, name, chunks=chunks, dtype=array.dtype)
+        if stored.transpose((2, 0, 1)).name == array.name:
+            return path, read[1][0]
+    return None
 
 
 def check_pixel_size(value: Sequence[float] | None) -> tuple[float, float] | None:
@@ -162,12 +193,15 @@ def _lazy(stage: Any, path: Path, chunks: Sequence[int]) -> da.Array:
     _check_complete(stage, path)
     dtype = np.dtype(stage.dtype).newbyteorder("=")
     read = _region_reader(stage, path)
+    name = "tiff-" + tokenize(path, path.stat().st_mtime_ns, stage.shape, stage.axes, chunks, read)
+    whole = da.core.normalize_chunks(tuple(chunks), stage.shape)
+    _MADE[name] = (path, read, whole)
     return da.map_blocks(
         _decode_block,
-        chunks=da.core.normalize_chunks(tuple(chunks), stage.shape),
+        chunks=whole,
         dtype=dtype,
         meta=np.empty((0,) * len(stage.shape), dtype),
-        name="tiff-" + tokenize(path, path.stat().st_mtime_ns, stage.shape, stage.axes, chunks, read),
+        name=name,
         path=path,
         axes=_page_axes(stage),
         read=read,
@@ -222,6 +256,15 @@ def _decode_planes(
     wanted = np.array(pages).reshape(shape[:counting])[tuple(slice(*bounds) for bounds in location[:counting])]
     planes = [_decode_region(_page_at(tiff, offset), bounds["Y"], bounds["X"]) for offset in wanted.ravel().tolist()]
     return np.stack(planes).reshape([stop - start for start, stop in location])
+
+
+@contextmanager
+def open_page(path: Path, offset: int) -> Iterator[Any]:
+    """Give the `tifffile.TiffPage` whose directory lies at a byte offset, while its file is open."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        yield _page_at(tiff, offset)
 
 
 def _page_at(tiff: Any, offset: int) -> Any:

@@ -27,7 +27,7 @@ CHANGING: tuple[str, ...] = (
 
 
 class Maf(Reader):
-    """Count the variants of a MAF file per sample and gene.
+    r"""Count the variants of a MAF file per sample and gene.
 
     Parameters
     ----------
@@ -48,6 +48,14 @@ class Maf(Reader):
     ------
     DataError
         If the file is no MAF, is damaged, or holds a sample that ``samples`` does not name.
+
+    Examples
+    --------
+    >>> columns = ["Hugo_Symbol", "Tumor_Sample_Barcode", "Variant_Classification"]
+    >>> rows = [columns, ["TP53", "S1", "Missense_Mutation"], ["TP53", "S2", "Silent"]]
+    >>> _ = (tmp_path / "a.maf").write_text("".join("\t".join(row) + "\n" for row in rows))
+    >>> Maf(url=tmp_path / "a.maf").read().to_df()["TP53"].to_dict()
+    {'S1': 1.0, 'S2': 0.0}
     """
 
     output_instance = "anndata:AnnData"

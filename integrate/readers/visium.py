@@ -115,9 +115,12 @@ def _read_positions(outs: Path) -> pd.DataFrame:
         raise SourceNotFoundError(f"no {some(POSITIONS)} in {outs.name}/spatial; it says where the spots are")
     file = found[0]
     try:
-        headed = "barcode" in file.read_text(encoding="utf-8").partition("\n")[0]
+        with file.open(encoding="utf-8") as stream:
+            headed = "barcode" in stream.readline(1000)
         names = None if headed else list(COLUMNS)
-        table = pd.read_csv(file, header=0 if headed else None, names=names, dtype={"barcode": str})
+        table = pd.read_csv(
+            file, header=0 if headed else None, names=names, dtype={"barcode": str}, float_precision="round_trip"
+        )
         places = table[list(COLUMNS[1:])].apply(pd.to_numeric).set_index(pd.Index(table["barcode"]))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, LookupError, ValueError, TypeError) as error:
         raise DataError(f"{file.name} is not a readable table of spots ({error})") from error

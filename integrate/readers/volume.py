@@ -74,6 +74,16 @@ class Volume(Reader):
     -----
     Where the two matrices of a NIfTI header contradict each other, the sform is used, with a warning. Millimetres are
     made of the unit the header states (readers differ: some ignore it).
+
+    Examples
+    --------
+    >>> import numpy as np, SimpleITK as sitk
+    >>> image = sitk.GetImageFromArray(np.ones((3, 4, 5), "int16"))
+    >>> image.SetSpacing((0.8, 0.8, 2.5))
+    >>> sitk.WriteImage(image, tmp_path / "a.nii.gz")
+    >>> volume = Volume(url=tmp_path / "a.nii.gz").read()
+    >>> volume.dims, [round(step, 3) for step in volume.attrs["integrate"]["spacing_mm"]]
+    (('z', 'y', 'x'), [2.5, 0.8, 0.8])
     """
 
     output_instance = "xarray:DataArray"

@@ -22,9 +22,11 @@ from integrate.readers.cell_parts import (
 )
 from integrate.readers.tiff import lazy_first_page
 from integrate.readers.visium import read_h5
+from integrate.readers.xenium_masks import MASKS, STORE, check_on_labels, lazy_mask, mask_cells, mask_matrix
 
 if TYPE_CHECKING:
     import anndata as ad
+    import pandas as pd
     import spatialdata as sd
 
 __all__ = ["Xenium"]
@@ -44,6 +46,8 @@ class Xenium(Reader):
         Beginning of every element's name, and name of the coordinate system.
     morphology
         Whether to open the morphology images.
+    masks
+        Whether to open the masks of cells and nuclei.
 
     Returns
     -------
@@ -53,12 +57,14 @@ class Xenium(Reader):
     - ``<name>_table``: counts, cells × features, every feature type kept (``var["feature_type"]``), with the columns of
       ``cells.parquet``;
     - ``<name>_transcripts``: lazy points with ``feature_name``, ``cell_id`` (empty for none) and ``qv``; none is left
-    out, the
-      vendor uses those with ``qv`` of at least 20;
-    - ``<name>_<file>_image``: morphology images, lazy.
+      out, the vendor uses those with ``qv`` of at least 20;
+    - ``<name>_morphology_image``: the morphology images, lazy;
+    - ``<name>_cells_labels`` and ``<name>_nuclei_labels`` where ``cells.zarr.zip`` is there: the masks that the vendor
+      draws its outlines after, lazy. ``obs["cell_label"]`` is the label of each cell in the first.
 
     All lie in the coordinate system ``<name>``: micrometres from the corner of the morphology image, y down.
-    ``attrs["integrate"][element]["on_cell"]`` is the share of transcripts of cells that lie in their outline.
+    ``attrs["integrate"][element]["on_cell"]`` is the share of transcripts of cells that lie in their outline,
+    ``"on_label"`` the share of those in a window of 2000 pixels that lie on the label of their cell.
 
     Raises
     ------
@@ -67,10 +73,11 @@ class Xenium(Reader):
     DataError
         If a file is damaged, or cells of the matrix have no row or outline.
     AlignmentError
-        If fewer than 90 % of the transcripts of cells lie in the outline of their cell.
+        If fewer than 90 % of the transcripts of cells lie in the outline, or on the label, of their cell.
 
     Notes
     -----
+    The masks are those of *Xenium Zarr output files* 2.0 and later: label 1 is the first cell of ``cell_id``.
     `spatialdata_io.xenium` (0.7.1) gives the same elements, in pixels of the morphology image; it needs
     ``cells.zarr.zip``, drops every feature type but genes unless told otherwise, and does not look whether parts lie
     on each other.
@@ -79,7 +86,7 @@ class Xenium(Reader):
     output_instance = "spatialdata:SpatialData"
     is_folder = True
 
-    def _open(self, path: Path, *, name: str = "xenium", morphology: bool = True) -> sd.SpatialData:
+    def _open(self, path: Path, *, name: str = "xenium", morphology: bool = True, masks: bool = True) -> sd.SpatialData:
         import spatialdata as sd
 
         experiment = _experiment(path)
@@ -89,14 +96,19 @@ class Xenium(Reader):
             elements[f"{name}_nuclei"] = _outlines(path, "nucleus_boundaries.parquet", name)
         table = _counts(path, set(cells.index))
         elements[f"{name}_table"] = cell_table(table, f"{name}_cells")
-        transcripts, share = _transcripts(find_file(path, "transcripts.parquet"), cells, path.name)
+        transcripts, sample, share = _transcripts(find_file(path, "transcripts.parquet"), cells, path.name)
         elements[f"{name}_transcripts"] = place_points(transcripts, "feature_name", name)
         if morphology:
             elements |= _images(path, name, float(experiment["pixel_size"]))
+        on_label = float("nan")
+        if masks and (path / STORE).exists():
+            labels, on_label = _masks(path / STORE, name, sample, elements[f"{name}_table"])
+            elements |= labels
         notes = element_notes(
             elements,
             unit="um",
             on_cell=None if share != share else round(share, 4),
+            on_label=None if on_label != on_label else round(on_label, 4),
             pixel_size_um=[float(experiment["pixel_size"])] * 2,
             software=str(experiment.get("analysis_sw_version", "")),
             panel=str(experiment.get("panel_name", "")),
@@ -153,8 +165,8 @@ def _counts(path: Path, outlined: set[str]) -> ad.AnnData:
     return counts
 
 
-def _transcripts(file: Path, cells: Any, where: str) -> tuple[Any, float]:
-    """Return the transcripts, lazily, and the share of a sample that lies in its cell."""
+def _transcripts(file: Path, cells: Any, where: str) -> tuple[Any, pd.DataFrame, float]:
+    """Return the transcripts, lazily, a sample of them, and the share of it that lies in its cell."""
     import dask.dataframe as dd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -174,8 +186,9 @@ def _transcripts(file: Path, cells: Any, where: str) -> tuple[Any, float]:
         raise DataError(f"{file.name} has no transcripts")
     features = _features(file)
     tidy = _tidy(sample, features)
-    share = check_on_cells(tidy.rename(columns={"cell_id": "cell"}), cells, where=where)
-    return lazy.map_partitions(_tidy, features, meta=tidy.iloc[:0]), share
+    looked = tidy.rename(columns={"cell_id": "cell"})
+    share = check_on_cells(looked, cells, where=where)
+    return lazy.map_partitions(_tidy, features, meta=tidy.iloc[:0]), looked, share
 
 
 def _features(file: Path) -> list[str]:
@@ -218,3 +231,25 @@ def _images(path: Path, name: str, size: float) -> dict[str, Any]:
     channels = [file.name.partition(".")[0] for file in files]
     matrix = np.diag([size, size, 1.0])
     return {f"{name}_morphology_image": place_image(da.stack(pages), channels, name, matrix)}
+
+
+def _masks(file: Path, name: str, sample: pd.DataFrame, table: ad.AnnData) -> tuple[dict[str, Any], float]:
+    """Return the masks as labels, and the share of the sample on its label; the table is told the labels of cells."""
+    import pandas as pd
+    from spatialdata.models import Labels2DModel
+    from spatialdata.transformations import Affine
+
+    to_um, cells = mask_matrix(file), mask_cells(file)
+    planes = {kind: lazy_mask(file, kind) for kind in MASKS}
+    share = check_on_labels(sample, planes["cells"], to_um, cells)
+    label = pd.Series(range(1, len(cells) + 1), index=cells)
+    unknown = [cell for cell in table.obs_names if cell not in label.index]
+    if unknown:
+        raise DataError(f"{len(unknown)} cells of the matrix have no label in {file.name}: {some(unknown)}")
+    table.obs["cell_label"] = label.loc[table.obs_names].to_numpy()
+    placed = {name: Affine(to_um, input_axes=("x", "y"), output_axes=("x", "y"))}
+    made = {
+        f"{name}_{kind}_labels": Labels2DModel.parse(plane, dims=("y", "x"), transformations=dict(placed))
+        for kind, plane in planes.items()
+    }
+    return made, share

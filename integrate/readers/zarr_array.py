@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ __all__ = ["check_chunks", "group_attributes", "lazy_zarr", "open_group"]
 
 #: Blocks of a lazy array hold whole chunks up to about this many bytes.
 BLOCK_BYTES = 2**24
+#: Files of a store that are no chunks.
+DESCRIPTIONS: frozenset[str] = frozenset({".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json"})
 
 
 def open_group(store: Path, inside: str = "") -> Any:
@@ -59,22 +63,35 @@ def lazy_zarr(store: Path, inside: str) -> da.Array:
     """
     import dask.array as da
     from dask.array.core import normalize_chunks
+    from dask.base import tokenize
 
     array = _open_array(store, inside)
     stored = getattr(array, "shards", None) or array.chunks
     chunks = normalize_chunks("auto", array.shape, limit=BLOCK_BYTES, dtype=array.dtype, previous_chunks=stored)
     described = [store / inside / name for name in ("zarr.json", ".zarray")]
     changed = max((file.stat().st_mtime_ns for file in described if file.exists()), default=0)
-    source = _Stored(str(store), inside, tuple(array.shape), array.dtype, changed)
-    return da.from_array(source, chunks=chunks, asarray=True, fancy=False, inline_array=True)
+    source = _Stored(_Place(str(store), inside), tuple(array.shape), array.dtype, changed)
+    # under such a name spatialdata finds where an element lies, and does not write over what it still has to read
+    return da.from_array(source, chunks=chunks, name=f"from-zarr-{tokenize(source)}", asarray=True, fancy=False)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an array lies."""
+
+    folder: str
+    inside: str
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, self.inside)
 
 
 @dataclass(frozen=True)
 class _Stored:
     """An array that opens its store for each block."""
 
-    store: str
-    inside: str
+    store: _Place
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     changed: int
@@ -84,43 +101,56 @@ class _Stored:
         return len(self.shape)
 
     def __getitem__(self, where: Any) -> Any:
-        store = Path(self.store)
-        array = _open_array(store, self.inside)
-        _check_blosc(array, [store / self.inside / key for key in _chunk_keys(array, where)])
+        store, inside = Path(self.store.folder), self.store.inside
+        array = _open_array(store, inside)
+        _check_whole(array, store, [str(store / inside / key) for key in _chunk_keys(array, where)])
         try:
             return array[where]
-        except (OSError, ValueError, RuntimeError, TypeError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, RuntimeError, TypeError, zlib.error) as error:
             raise DataError(
-                f"a chunk of {_place(store, self.inside)} cannot be read ({error}); it is truncated or damaged"
+                f"a chunk of {_place(store, inside)} cannot be read ({error}); it is truncated or damaged"
             ) from error
 
 
-def check_chunks(store: Path) -> None:
-    """Check that no chunk of a store is shorter than it says.
+def check_chunks(store: Path, *, inside: str = "") -> None:
+    """Check that no chunk of a store, or of a group in it, is shorter than it says; 16 bytes of each are read.
 
-    Blosc (numcodecs 0.16) reads beyond the end of a chunk that was cut off, and gives numbers that nobody wrote.
+    Blosc (numcodecs 0.16) reads beyond the end of a chunk that was cut off, and gives numbers that nobody wrote; an
+    empty shard counts as one that was never written, all zeros. Other codecs notice by themselves.
 
     Raises
     ------
     DataError
         Naming the first chunk that is cut off.
     """
-    for described in (*store.rglob(".zarray"), *store.rglob("zarr.json")):
-        if described.name == ".zarray" or b'"node_type": "array"' in described.read_bytes():
-            array = _open_array(store, str(described.parent.relative_to(store)))
-            _check_blosc(array, [one for one in described.parent.rglob("*") if one.is_file() and one != described])
+    for folder in _array_folders(store / inside):
+        found = os.walk(folder)
+        chunks = [os.path.join(here, name) for here, _, names in found for name in names if name not in DESCRIPTIONS]
+        _check_whole(_open_array(store, str(folder.relative_to(store))), store, chunks)
 
 
-def _check_blosc(array: Any, files: list[Path]) -> None:
-    if "blosc" not in str(array.compressors).lower() or getattr(array, "shards", None):
-        return
+def _array_folders(group: Path) -> Iterator[Path]:
+    for here, inside, names in os.walk(group):
+        described = Path(here) / "zarr.json"
+        if ".zarray" in names or ("zarr.json" in names and b'"node_type": "array"' in described.read_bytes()):
+            inside.clear()
+            yield Path(here)
+
+
+def _check_whole(array: Any, store: Path, files: Iterable[str]) -> None:
+    has_header = "blosc" in str(array.compressors).lower() and not getattr(array, "shards", None)
     for file in files:
-        if not file.exists() or file.name in (".zattrs", ".zarray", "zarr.json"):
+        try:
+            opened = os.open(file, os.O_RDONLY)
+        except FileNotFoundError:  # a chunk that was never written is the fill value
             continue
-        with file.open("rb") as stream:
-            header = stream.read(16)
-        if len(header) < 16 or struct.unpack("<I", header[12:])[0] != file.stat().st_size:
-            raise DataError(f"chunk {file.name!r} in {file.parent.name!r} is not whole; it is truncated or damaged")
+        try:
+            header, size = os.read(opened, 16), os.fstat(opened).st_size
+        finally:
+            os.close(opened)
+        if not header or (has_header and (len(header) < 16 or struct.unpack("<I", header[12:])[0] != size)):
+            place = os.path.relpath(file, store)
+            raise DataError(f"chunk {place!r} of {store.name} is not whole; it is truncated or damaged")
 
 
 def _chunk_keys(array: Any, where: Any) -> list[str]:

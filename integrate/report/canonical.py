@@ -21,8 +21,9 @@ _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 _KERNELSPEC: Final = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 _ADDRESS = re.compile(r"(?<=\bat )0x[0-9a-f]{6,16}\b|(?<=\()0x[0-9a-f]{6,16}(?=\))")
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
-_CELL_FILE = re.compile(r"[^\s\"'<>()]*ipykernel_\d+[/\\](\d+)\.py")
+# Both begin where a line or a word begins: tried at every place of a picture written as text, they would take minutes.
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?!\n)", re.MULTILINE)
+_CELL_FILE = re.compile(r"(?<![^\s\"'<>()])[^\s\"'<>()]*ipykernel_\d+[/\\](\d+)\.py")
 _TOKEN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|T_[0-9a-f]{5}"
 _ID_ATTRIBUTE = re.compile(rf"\bid\s*=\s*[\"']?[^\"'>]*?({_TOKEN})")
 _MARKUP = re.compile(r"<style\b.*?</style\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)

@@ -34,7 +34,9 @@ TEMPLATE: Final = """
 </section>
 {% endblock codecell %}
 {%- block input_group -%}{%- endblock input_group -%}
-{%- block output -%}<div class="out">{{ super() }}</div>
+{%- block output -%}
+<div class="out"{% if "<table" in output.get("data", {}).get("text/html", "") %} tabindex="0" role="group" \
+aria-label="Table, scrolls sideways"{% endif %}>{{ super() }}</div>
 {% endblock output %}
 {%- block markdowncell scoped -%}
 <section class="prose">{{ cell.source | markdown2html }}</section>

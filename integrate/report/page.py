@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from integrate.model.html import Html, badge, card, escape, rows
 from integrate.report.cells import cells_html, lighten
 from integrate.report.manifest import STACK
+from integrate.report.openers import OPENERS
 from integrate.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ _WARNING = re.compile(r"^.*?\b(\w*Warning: .+)$", re.MULTILINE)
 _SECTION = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
 _IMAGES: Final = ("image/png", "image/jpeg", "image/svg+xml")
 _NOTES: Final = "integrate_page"
+_SEEN: Final = (
+    "Past the catalogs, files are listed as Python itself, a subprocess or one of these opens them: "
+    f"{', '.join(sorted({name.partition('.')[0] for name in OPENERS}, key=str.lower))}. "
+    "What other libraries open in C is not seen."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +248,7 @@ def _past_catalogs(facts: Mapping[str, Any]) -> list[Html]:
         boxes.append(rows(("file", "sha256"), files[:MAX_LOADS], caption="Opened past the catalogs"))
     if hosts := facts.get("hosts"):
         boxes.append(Html(f"<p>Read from {escape(', '.join(hosts))}.</p>"))
+    boxes.append(Html(f'<p class="mu">{escape(_SEEN)}</p>'))
     return boxes
 
 

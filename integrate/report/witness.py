@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from integrate.report.openers import watch_openers
+
 __all__ = ["watch"]
 
 #: What the operating system shows as files, and its own settings.
@@ -20,7 +22,7 @@ _LOOPBACK: Final = ("127.", "::1", "localhost", "0.0.0.0")
 
 
 def watch(record: Path, *, ignore: tuple[Path, ...] = ()) -> None:
-    """Append every file that Python opens for reading, and every host it connects to, to the record of a run.
+    """Append every file that the kernel opens for reading, and every host it connects to, to the record of a run.
 
     Parameters
     ----------
@@ -31,8 +33,10 @@ def watch(record: Path, *, ignore: tuple[Path, ...] = ()) -> None:
 
     Notes
     -----
-    Uses an audit hook (PEP 578), which sees what Python opens. A library that opens a file in C, such as HDF5, is seen
-    only when the load went through a catalog, whose readers record it themselves.
+    What Python opens or connects to is seen by an audit hook (PEP 578); so are the files named to a subprocess. What a
+    library opens in C is seen for `integrate.report.openers.OPENERS`, HDF5 among them. Not seen are the files and hosts
+    of other such libraries, and what worker processes open that do not fork; a load through a catalog is recorded by
+    the catalog, however its reader opens the file.
     """
     outside = _Outside(ignore)
     seen: set[tuple[str, str]] = set()
@@ -48,17 +52,25 @@ def watch(record: Path, *, ignore: tuple[Path, ...] = ()) -> None:
             finally:
                 os.close(where)
 
+    def note_file(path: str) -> None:
+        if path and outside(path) and os.path.isfile(path):
+            note("file", path)
+
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            path = _read_path(arguments)
-            if path and outside(path) and os.path.isfile(path):
-                note("file", path)
+            note_file(_read_path(arguments))
+        elif event == "sqlite3.connect":
+            note_file(os.path.abspath(os.fsdecode(arguments[0])))
+        elif event == "subprocess.Popen":
+            for word in arguments[1]:
+                note_file(os.path.abspath(os.fsdecode(word)))
         elif event == "socket.connect" and isinstance(arguments[1], tuple):
             host = str(arguments[1][0])
             if not host.startswith(_LOOPBACK):
                 note("host", host)
 
     sys.addaudithook(hook)
+    watch_openers(note_file)
 
 
 def _read_path(arguments: tuple[Any, ...]) -> str:

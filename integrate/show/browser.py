@@ -10,6 +10,7 @@ import traitlets
 
 from integrate.errors import IntegrateError, MissingDependencyError
 from integrate.model.html import card, escape
+from integrate.show.beside import answer_beside_cells
 from integrate.show.bundle import script, stylesheet
 from integrate.show.preview import describe, thumbnail
 from integrate.show.still import png_bytes
@@ -38,7 +39,7 @@ class CatalogBrowser(anywidget.AnyWidget):
         Whether it stands beside the notebook.
     """
 
-    _esm = script(["browser"])
+    _esm = script(["make", "browser"])
     _css = stylesheet("browser")
 
     variable = traitlets.Unicode("catalog").tag(sync=True)
@@ -56,6 +57,7 @@ class CatalogBrowser(anywidget.AnyWidget):
             _items={"dataset": "", "items": [], "more": 0},
         )
         self.on_msg(self._answer)
+        answer_beside_cells(self)
 
     def __repr__(self) -> str:
         where = ", beside the notebook" if self._beside else ""

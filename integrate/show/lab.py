@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from integrate.errors import SourceNotFoundError, some
 
-__all__ = ["lab_command", "prepare_notebooks"]
+__all__ = ["lab_command", "prepare_notebooks", "start_lab"]
 
 
 def prepare_notebooks(folder: Path) -> list[Path]:
@@ -69,3 +71,20 @@ def lab_command(folder: Path, *, notebook: str | None = None, arguments: Sequenc
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
         *(f"--LabApp.default_url=/lab/tree/{chosen}", "--MultiKernelManager.default_kernel_name=python3", *arguments),
     ]
+
+
+def start_lab(command: Sequence[str]) -> int:
+    """Become JupyterLab, so that a signal ends it as it ends by itself: with its kernels.
+
+    Parameters
+    ----------
+    command
+        What `lab_command` returned.
+
+    Returns
+    -------
+    Exit status; only on Windows, where a program cannot become another one.
+    """
+    if os.name == "posix":
+        os.execv(command[0], list(command))
+    return subprocess.run(command, check=False).returncode

@@ -8,6 +8,7 @@ from integrate.show.figures import plot_cells as overlay
 from integrate.show.figures import plot_checkerboard as checkerboard
 from integrate.show.figures import plot_forest as forest
 from integrate.show.figures import plot_heatmap as heatmap
+from integrate.show.figures import plot_result as result
 from integrate.show.figures import plot_scatter as scatter
 from integrate.show.figures import plot_survival as survival
 from integrate.show.figures import plot_upset as upset
@@ -20,6 +21,7 @@ __all__ = [
     "forest",
     "heatmap",
     "overlay",
+    "result",
     "scatter",
     "survival",
     "upset",

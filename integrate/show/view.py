@@ -86,7 +86,7 @@ def view(
     Notes
     -----
     Tiles travel over the widget's own channel: there is no server, no port and no request to any other host. In
-    JupyterLab 4.6 they come while a cell runs, once the kernel has been idle for a moment after the viewer appeared.
+    JupyterLab 4.6 they come while a cell runs, and after "Run All Cells" before the last has ended.
     Everything can be reached by keys: arrows, plus and minus, 0 for all, V selects the cells in view, Escape clears.
 
     Examples

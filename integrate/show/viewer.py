@@ -21,6 +21,7 @@ from integrate.errors import (
     some,
     warn,
 )
+from integrate.show.beside import answer_beside_cells
 from integrate.show.bundle import received_bytes, script, stylesheet
 from integrate.show.cells import CellLayer, colour_cells
 from integrate.show.channels import contrast, list_channels
@@ -35,7 +36,19 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "Viewer"]
 
 #: The scripts, each after those it uses; together one ES module.
-SCRIPTS: Final = ("painter", "tiles", "selection", "pane", "histogram", "image", "regions", "controls", "viewer")
+SCRIPTS: Final = [
+    "make",
+    "painter",
+    "tiles",
+    "selection",
+    "cloud",
+    "pane",
+    "histogram",
+    "image",
+    "regions",
+    "controls",
+    "viewer",
+]
 MODES: Final = ("overlay", "side", "blink", "checker")
 
 
@@ -115,6 +128,7 @@ class Viewer(anywidget.AnyWidget):
         )
         self.colour_by(colour)
         self.on_msg(self._answer)
+        answer_beside_cells(self)
 
     def _describe(self, affine: NDArray[np.float64] | None, height: int) -> dict[str, Any]:
         first, squeeze = self._images[0], self._aspect
@@ -253,7 +267,8 @@ class Viewer(anywidget.AnyWidget):
 
         Returns
         -------
-        The PNG. Where no browser answers in time it is the still picture of the whole image.
+        The PNG. Where no browser answers in time it is the still picture of the whole image, with a warning: no page
+        shows the viewer, or it is no JupyterLab and cannot answer while a cell runs.
         """
         ticket = len(self._pictures) + 1
         end = time.monotonic() + timeout_s
@@ -263,7 +278,10 @@ class Viewer(anywidget.AnyWidget):
                 self._answered.wait_for(lambda: ticket in self._pictures, min(3.0, timeout_s))
             picture = self._pictures.get(ticket, b"")
         if not picture:
-            warn(f"no browser answered within {timeout_s:g} s; the picture is the still one of the whole image")
+            warn(
+                f"no browser answered within {timeout_s:g} s, so the picture is the still one of the whole image; show "
+                "the viewer in JupyterLab 4.6 with ipykernel 7 or later, or press PNG in it"
+            )
             picture = self.still()
         if path is not None:
             target = Path(path)

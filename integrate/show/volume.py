@@ -12,6 +12,7 @@ import traitlets
 
 from integrate.errors import AlignmentError, DataError, IntegrateError, ParameterError, closest
 from integrate.model.image import image_ids, image_notes
+from integrate.show.beside import answer_beside_cells
 from integrate.show.bundle import script, stylesheet
 from integrate.show.palette import PALETTE, SCALE
 from integrate.show.still import png_bytes
@@ -54,7 +55,7 @@ class VolumeViewer(anywidget.AnyWidget):
         What the labels of the overlay are.
     """
 
-    _esm = script(["volume"])
+    _esm = script(["make", "volume"])
     _css = stylesheet("volume")
 
     position: traitlets.List[int] = traitlets.List().tag(sync=True)
@@ -94,6 +95,7 @@ class VolumeViewer(anywidget.AnyWidget):
         middle = [int(n) // 2 for n in volume.shape]
         super().__init__(_spec=spec, position=middle, window=[float(v) for v in window])
         self.on_msg(self._answer)
+        answer_beside_cells(self)
 
     def __repr__(self) -> str:
         size = " x ".join(str(n) for n in self._volume.shape)

@@ -41,7 +41,7 @@ def build_cohort(
     return cohort
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cohort() -> Callable[..., Cohort]:
     """A function that makes a cohort of columns."""
     return build_cohort

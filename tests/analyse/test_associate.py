@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from integrate.analyse.associate import COLUMNS, associate
+from integrate.analyse.associate import associate
 from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.reduction import reduce_units
+from integrate.analyse.results import COLUMNS
 from integrate.catalog.open import open_catalog
 from integrate.errors import DatasetNotFoundError, IntegrateWarning, ParameterError, UnitError
 from integrate.join.cohort import Cohort
@@ -45,7 +48,7 @@ def cohort(make_cohort: MakeCohort) -> Cohort:
 
 def test_every_feature_of_two_assays_is_paired_in_order(cohort: Cohort) -> None:
     result = associate(cohort, "protein", "rna", unit="subject")
-    assert tuple(result.columns) == COLUMNS
+    assert tuple(result.columns) == ("x", "y", *COLUMNS, "groups", "reason")
     assert list(zip(result["x"], result["y"], strict=True)) == [
         (f"protein/{x}", f"rna/{y}") for x in ("HER2", "ER", "flat") for y in ("ERBB2", "ESR1")
     ]
@@ -145,9 +148,29 @@ def test_fields_of_one_subject_are_not_subjects(make_cohort: MakeCohort) -> None
     )
     with pytest.raises(UnitError, match=message):
         associate(cohort, "x", "y", unit="subject")
-    with pytest.warns(IntegrateWarning, match="4 acquisitions of 3 subjects count as independent"):
-        result = associate(cohort, "x", "y", unit="acquisition")
-    assert result[["n_obs", "n_subjects"]].iloc[0].tolist() == [4, 3]
+    with pytest.raises(UnitError, match="4 acquisitions of 3 subjects are no independent evidence"):
+        associate(cohort, "x", "y", unit="acquisition")
+
+
+def test_rows_become_units_where_the_question_says_how(make_cohort: MakeCohort) -> None:
+    of = ["P1", "P1", "P1", "P2", "P3", "P4"]
+    assay = {"x": [1, 2, 9, 7, np.nan, 5], "y": [2, 1, 3, 3, 5, 4]}
+    obs = {"arm": ["a", "a", "a", "b", "b", "a"], "stain": ["s", "t", "s", "t", "t", "t"], "day": [1.0, 2, 6, 0, 0, 3]}
+    fields = make_cohort(unit="acquisition", of=of, a=assay, obs=obs)
+    with pytest.warns(IntegrateWarning, match="differ between rows of one subject_id are left out: 'stain'"):
+        people = reduce_units(fields)
+    assert people.unit == "subject"
+    assert people.obs.to_dict("list") == {"arm": ["a", "b", "b", "a"], "day": [3.0, 0.0, 0.0, 3.0]}
+    assert people.values("a/x").tolist() == pytest.approx([4, 7, np.nan, 5], nan_ok=True)
+    assert people.assays["a"].layers["n"].ravel().tolist() == [3, 3, 1, 1, 0, 1, 1, 1]
+    table = replace(fields, obs=fields.obs.drop(columns="stain"))
+    assert reduce_units(table, how="median").values("a/x").iloc[0] == 2
+    found = associate(table, "a/x", ["a/y", "day", "arm"], unit="subject", reduce="mean").set_index("y")
+    by_hand = associate(reduce_units(table), "a/x", ["a/y", "day", "arm"], unit="subject").set_index("y")
+    pd.testing.assert_frame_equal(found, by_hand)
+    assert found[["n_obs", "n_subjects", "n_missing"]].iloc[0].tolist() == [3, 3, 1]
+    with pytest.raises(UnitError, match="subjects cannot be reduced to subjects"):
+        reduce_units(people)
 
 
 def test_one_field_per_subject_may_be_asked_by_subject(make_cohort: MakeCohort) -> None:
@@ -167,7 +190,7 @@ def test_one_field_per_subject_may_be_asked_by_subject(make_cohort: MakeCohort) 
         ({"groups": ["Her2"]}, ParameterError, "no variable is categorical"),
         ({"y": "PAM50", "groups": ["Her3"]}, ParameterError, "no unit has PAM50 = 'Her3'; closest: 'Her2'"),
         ({"y": "PAM50", "alternative": "greater"}, ParameterError, "has 3 groups, which have no direction"),
-        ({"y": "PAM50", "adjust": "age"}, ParameterError, "adjust= and strata= work for pairs of numbers"),
+        ({"x": "sex", "y": "PAM50", "adjust": "age"}, ParameterError, "adjusted by method='logistic'"),
         ({"y": "ERBB3"}, DatasetNotFoundError, "closest: 'ERBB2'"),
         ({"y": []}, ParameterError, "no variable is named"),
     ],
@@ -243,6 +266,7 @@ def test_categories_may_be_taken_together(cohort: Cohort) -> None:
         associate(cohort, "HER2", "PAM50", unit="subject", groups={"a": ["LumA"], "b": ["LumA", "Basal"]})
 
 
+@pytest.mark.slow
 def test_dcis_her2_protein_is_higher_in_the_rna_her2_subtype(test_data: Callable[[str], Path]) -> None:
     study = open_study(open_catalog("dcis", data_root=str(test_data("dcis-mibi").parent)))
     fields = [{**image_ids(f), "HER2_mean": float(select_channel(f, "HER2").mean())} for f in study.each("mibi")]

@@ -79,12 +79,12 @@ def test_planted_groups_are_stable_and_noise_is_not(make_cohort: MakeCohort) -> 
         rna=dict(zip("abcdefghij", (centres[group] + rng.normal(size=(90, 10))).T, strict=True)),
         noise=dict(zip("klmnopqrst", rng.normal(size=(90, 10)).T, strict=True)),
     )
-    found = cluster_units(cohort, "rna", k=[2, 3, 4], resamples=20)
+    found = cluster_units(cohort, "rna", k=[2, 3, 4], resamples=8)
     assert found.stability.attrs["integrate"]["chosen"] == 3
     assert found.labels.value_counts().to_dict() == {1: 40, 2: 30, 3: 20}
     assert found.labels.tolist() == (group + 1).tolist()
     assert found.stability.set_index("k").loc[3, "stability"] > 0.95
-    noise = cluster_units(cohort, "noise", k=3, resamples=20)
+    noise = cluster_units(cohort, "noise", k=3, resamples=10)
     assert noise.stability.loc[0, "stability"] < 0.7
     with pytest.raises(ParameterError, match="k=90 clusters of 90 units"):
         cluster_units(cohort, "rna", k=90)

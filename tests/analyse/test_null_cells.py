@@ -48,7 +48,8 @@ def test_every_analysis_asks_for_its_unit() -> None:
 
     asked: list[Any] = [
         ig.associate, ig.mixed_model, ig.variance_partition, ig.cox, ig.cox_scan, ig.kaplan_meier, ig.logrank,
-        ig.cumulative_incidence, ig.restricted_mean_survival, ig.proportional_hazards, ig.table_one, ig.cross_modal,
+        ig.cumulative_incidence, ig.compare_incidence, ig.restricted_mean_survival, ig.proportional_hazards,
+        ig.table_one, ig.cross_modal,
         ig.evaluate_prediction, ig.confounding, ig.missing_balance,
     ]  # fmt: skip
     for function in asked:

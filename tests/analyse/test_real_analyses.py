@@ -16,7 +16,8 @@ from integrate.analyse.associate import associate
 from integrate.analyse.batches import ComBat
 from integrate.analyse.cox import cox, cox_scan
 from integrate.analyse.fdr import adjust_p_values
-from integrate.analyse.survival import kaplan_meier, logrank, median_survival
+from integrate.analyse.logrank import logrank
+from integrate.analyse.survival import kaplan_meier, median_survival
 from integrate.catalog.open import open_catalog
 from integrate.datasets.cohort import Effects, plan_cohort
 from integrate.join.cohort import Cohort

@@ -83,14 +83,14 @@ def test_two_measurements_lie_apart_as_bland_and_altman_say() -> None:
     apart = second - first
     assert found["bias"] == pytest.approx(apart.mean())
     assert found["p"] == pytest.approx(stats.ttest_rel(second, first).pvalue)
-    assert found["within_sd"] == pytest.approx(np.sqrt((apart**2).mean() / 2))
+    assert found["effect"] == pytest.approx(np.sqrt((apart**2).mean() / 2))
     assert found["repeatability_coefficient"] == pytest.approx(1.96 * np.sqrt((apart**2).mean()), rel=1e-4)
     limits = apart.mean() + 1.959964 * apart.std(ddof=1) * np.array([-1, 1])
     assert [found["limit_low"], found["limit_high"]] == pytest.approx(limits)
-    assert found["ci_low"] < found["within_sd"] < found["ci_high"]
+    assert found["ci_low"] < found["effect"] < found["ci_high"]
     three = repeatability(ratings(rng.normal(size=(5, 3))), of="target", by="rater").iloc[0]
     assert np.isnan(three["bias"])
-    assert three["within_sd"] > 0
+    assert three["effect"] > 0
 
 
 def test_what_is_no_repeated_measurement_is_refused() -> None:

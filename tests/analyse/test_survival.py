@@ -13,9 +13,11 @@ from lifelines.datasets import load_lung, load_rossi
 from lifelines.statistics import multivariate_logrank_test
 from scipy import optimize, stats
 
-from integrate.analyse.cox import COLUMNS, cox, cox_scan
+from integrate.analyse.cox import cox, cox_scan
 from integrate.analyse.fdr import adjust_p_values
-from integrate.analyse.survival import at_risk, kaplan_meier, logrank, median_survival
+from integrate.analyse.logrank import logrank
+from integrate.analyse.results import COLUMNS
+from integrate.analyse.survival import at_risk, kaplan_meier, median_survival
 from integrate.datasets.cohort import Effects, plan_cohort
 from integrate.errors import DataError, ParameterError, UnitError
 from integrate.join.cohort import Cohort
@@ -126,7 +128,7 @@ def test_cox_and_scan_are_lifelines_and_the_obvious_likelihoods(make_cohort: Mak
     assert best >= -peak.fun - 1e-9
 
     scan = cox_scan(cohort, outcome, "rna", unit="subject", adjust="arm", strata="site", transform=None)
-    assert tuple(scan.columns) == COLUMNS
+    assert tuple(scan.columns) == ("x", *COLUMNS, "hr", "hr_low", "hr_high", "n_events", "reason")
     for row, feature in enumerate(("f0", "f1", "f2")):
         alone = cox(cohort, outcome, [feature, "arm"], unit="subject", strata="site").iloc[0]
         same = ["x", "effect", "ci_low", "ci_high", "p", "n_obs", "n_events", "n_missing"]

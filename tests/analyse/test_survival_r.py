@@ -12,10 +12,13 @@ import pytest
 
 from integrate.analyse import cox_kernels
 from integrate.analyse.cox import cox, cox_scan
-from integrate.analyse.curves import cumulative_incidence, restricted_mean_survival
 from integrate.analyse.fdr import adjust_p_values
+from integrate.analyse.gray import compare_incidence
 from integrate.analyse.hazards import proportional_hazards
-from integrate.analyse.survival import kaplan_meier, logrank
+from integrate.analyse.incidence import cumulative_incidence
+from integrate.analyse.logrank import logrank
+from integrate.analyse.restricted_mean import restricted_mean_survival
+from integrate.analyse.survival import kaplan_meier
 from integrate.errors import DataError, IntegrateWarning, ParameterError, UnitError
 from integrate.join.cohort import Cohort
 from integrate.model.outcome import TimeToEvent
@@ -147,6 +150,23 @@ def test_cumulative_incidence_is_cmprsks(people: Cohort) -> None:
             np.testing.assert_allclose(rows["incidence"].iloc[at], R["cif"]["est"][place], rtol=0, atol=1e-9)
             early = at[:4]  # while more than a few are at risk the two estimates of the variance agree
             np.testing.assert_allclose(rows["variance"].iloc[early], R["cif"]["var"][place][:4], rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["arm", "grade", "arm_by_site", "grade_by_site", "grade_coarse"])
+@pytest.mark.parametrize("cause", [1, 2])
+def test_grays_test_is_cmprsks(make_cohort: MakeCohort, name: str, cause: int) -> None:
+    theirs = json.loads((Path(__file__).parent / "fixtures" / "incidence.json").read_text(encoding="utf-8"))
+    table = {column: np.array(values) for column, values in theirs["table"].items()}
+    table["time"] = table["coarse" if name.endswith("coarse") else "time"].astype(float)
+    cohort = make_cohort(obs=table)
+    mine, other = outcome_of(cohort, cause), outcome_of(cohort, 3 - cause)
+    strata = "site" if name.endswith("site") else ()
+    found = compare_incidence(cohort, mine, other, name.partition("_")[0], unit="subject", strata=strata).iloc[0]
+    expected = {key: theirs[name][key][cause - 1] for key in ("stat", "p", "df")}
+    assert found[["statistic", "p", "df"]].tolist() == pytest.approx(list(expected.values()), abs=1e-9)
+    assert found["method"] == ("stratified Gray" if strata else "Gray")
+    assert np.isnan(found["effect"]) == (expected["df"] == 2)
+    assert bool(found["reason"]) == (expected["df"] == 2)
 
 
 def test_incidences_of_all_causes_and_survival_are_everybody(people: Cohort) -> None:

@@ -1,10 +1,14 @@
-"""How the time of `measure` grows with pixels, beside scipy and spatialdata in one run; prints, asserts no time."""
+"""How the time of `measure` grows with pixels and with cells, beside scipy and spatialdata; prints, asserts no time.
+
+With ``INTEGRATE_BENCH_PLOT=growth.png`` the growth with pixels is drawn.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -12,6 +16,8 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 import shapely
+import xarray as xr
+import zarr
 
 from integrate.features.intensity import Intensity
 from integrate.features.measure import measure
@@ -20,48 +26,103 @@ from integrate.model.image import make_image
 
 pytestmark = pytest.mark.benchmark
 
-SIZES = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_EDGES", "512,1024,2048,4096").split(",")]
+EDGES = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_EDGES", "512,1024,2048,4096").split(",")]
 LARGEST_PEER = int(os.environ.get("INTEGRATE_BENCH_LARGEST_PEER", "1024"))
-CHANNELS = 2
+PITCHES = (12, 24, 48, 96)
+CHANNELS = 4
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+def fastest(work: Callable[[], Any], times: int = 3) -> tuple[float, Any]:
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), result
 
 
-def lattice(edge: int) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-    """Noise, discs of radius 9 on a lattice of 20 pixels, and the same as polygons."""
-    pixels = np.random.default_rng(0).integers(0, 4096, (CHANNELS, edge, edge), dtype=np.uint16)
-    y, x = np.mgrid[:edge, :edge]
-    number = (y // 20) * (edge // 20 + 1) + x // 20 + 1
-    labels = np.where((y % 20 - 9.5) ** 2 + (x % 20 - 9.5) ** 2 < 81, number, 0).astype(np.int32)
-    centres = np.stack(np.meshgrid(np.arange(10, edge, 20), np.arange(10, edge, 20)), axis=-1).reshape(-1, 2)
-    return pixels, labels, list(shapely.buffer(shapely.points(centres), 9, quad_segs=8))
+def lattice(edge: int, pitch: int) -> tuple[np.ndarray, list[Any]]:
+    """Discs that fill two thirds of their places on a lattice, as labels and as polygons."""
+    radius = 0.46 * pitch
+    y, x = np.mgrid[:edge, :edge].astype(np.int32)
+    number = (y // pitch) * (edge // pitch + 1) + x // pitch + 1
+    middle = pitch / 2 - 0.5
+    inside = (y % pitch - middle) ** 2 + (x % pitch - middle) ** 2 < radius**2
+    centres = np.stack(np.meshgrid(*[np.arange(pitch / 2, edge, pitch)] * 2), axis=-1).reshape(-1, 2)
+    return np.where(inside, number, 0).astype(np.int32), list(shapely.buffer(shapely.points(centres), radius))
 
 
-def test_time_grows_with_pixels_and_not_with_pixels_times_cells() -> None:
+def stored(folder: Path, edge: int) -> xr.DataArray:
+    """Photon noise in zarr, chunks of 1024 pixels."""
+    pixels = np.random.default_rng(0).poisson(300, (CHANNELS, edge, edge)).astype(np.uint16)
+    array = zarr.create_array(
+        folder / f"{edge}.zarr", shape=pixels.shape, chunks=(1, min(edge, 1024), min(edge, 1024)), dtype="u2"
+    )
+    array[...] = pixels
+    return make_image(da.from_zarr(array), channels=list("abcd"), pixel_size_um=None)
+
+
+def aggregate(image: xr.DataArray, labels: np.ndarray) -> float:
+    """Seconds of spatialdata for one channel."""
     import spatialdata as sd
     from spatialdata.models import Image2DModel, Labels2DModel
 
-    for edge in [256, *SIZES]:  # the first compiles
-        pixels, labels, outlines = lattice(edge)
-        lazy = da.from_array(pixels, chunks=(1, 1024, 1024))
-        image = make_image(lazy, channels=["a", "b"], pixel_size_um=None)
-        mine, table = timed(lambda image=image, labels=labels: measure(image, labels, features=[Intensity()]))
-        drawn, _ = timed(lambda image=image, outlines=outlines: measure(image, outlines, features=[Intensity()]))
-        ranks, _ = timed(lambda image=image, labels=labels: measure(image, labels, features=[Quantiles()]))
-        ids = table.obs["instance_id"].to_numpy()
-        scipy, means = timed(lambda pixels=pixels, labels=labels, ids=ids: ndi.mean(pixels[0], labels, ids))
+    values = Image2DModel.parse(image[:1].values, dims=("c", "y", "x"))
+    by = Labels2DModel.parse(labels, dims=("y", "x"))
+    return fastest(lambda: sd.aggregate(values=values, by=by, agg_func="mean"), times=1)[0]
+
+
+def test_time_grows_with_pixels_times_channels(tmp_path: Path) -> None:
+    aggregate(stored(tmp_path, 64), lattice(64, 24)[0])  # compile
+    rows = []
+    for edge in [256, *EDGES]:  # the first compiles
+        (labels, outlines), image = lattice(edge, 24), stored(tmp_path, edge)
+        one, _ = fastest(lambda image=image, labels=labels: measure(image[:1], labels, features=[Intensity()]))
+        mine, table = fastest(lambda image=image, labels=labels: measure(image, labels, features=[Intensity()]))
+        drawn, _ = fastest(lambda image=image, outlines=outlines: measure(image, outlines, features=[Intensity()]))
+        ranks, _ = fastest(lambda image=image, labels=labels: measure(image, labels, features=[Quantiles()]), 1)
+        ids, pixels = table.obs["instance_id"].to_numpy(), image.values
+        scipy, means = fastest(lambda pixels=pixels, labels=labels, ids=ids: ndi.mean(pixels[0], labels, ids), 1)
         np.testing.assert_allclose(table.to_df()["a_mean"], means, rtol=1e-12)
-        peer = ""
-        if edge <= LARGEST_PEER:
-            values, by = Image2DModel.parse(lazy, dims=("c", "y", "x")), Labels2DModel.parse(labels, dims=("y", "x"))
-            slow, _ = timed(lambda values=values, by=by: sd.aggregate(values=values, by=by, agg_func="mean"))
-            peer = f", spatialdata.aggregate {slow / mine:.0f} x"
+        slow = aggregate(image, labels) if edge <= LARGEST_PEER else float("nan")
+        rows.append((edge, mine, drawn, slow))
         print(
-            f"\n{edge} x {edge} x {CHANNELS}, {len(ids):,} cells: {mine:.3f} s, {mine / pixels.size * 1e9:.1f} ns per "
-            f"pixel and channel; polygons {drawn / mine:.1f} x, quantiles {ranks / mine:.1f} x, "
-            f"scipy.ndimage.mean of all channels {CHANNELS * scipy / mine:.1f} x{peer}"
+            f"\n{edge} x {edge} x {CHANNELS}, {len(ids):,} cells: {mine:.3f} s, {mine / pixels.size * 1e9:.2f} ns per "
+            f"pixel and channel ({one:.3f} s of one channel); polygons {drawn:.3f} s, quantiles {ranks:.3f} s, "
+            f"scipy.ndimage.mean of one channel {scipy:.3f} s, spatialdata.aggregate of one channel {slow:.1f} s, "
+            f"{slow / one:.0f} x",
+            flush=True,
         )
+    draw(np.array(rows[1:]))
+
+
+def test_time_hardly_grows_with_cells(tmp_path: Path) -> None:
+    edge = EDGES[-1]
+    image = stored(tmp_path, edge)
+    measure(image[:, :256, :256], lattice(256, 24)[0], features=[Intensity()])  # compile
+    for pitch in PITCHES:
+        labels, outlines = lattice(edge, pitch)
+        mine, table = fastest(lambda labels=labels: measure(image, labels, features=[Intensity()]))
+        drawn, _ = fastest(lambda outlines=outlines: measure(image, outlines, features=[Intensity()]), 1)
+        print(
+            f"\n{edge} x {edge} x {CHANNELS}, {table.n_obs:,} cells: {mine:.3f} s; polygons {drawn:.3f} s", flush=True
+        )
+
+
+def draw(rows: np.ndarray) -> None:
+    """Draw seconds over pixels times channels, both logarithmic, with a line of what grows alike."""
+    path = os.environ.get("INTEGRATE_BENCH_PLOT")
+    if not path:
+        return
+    import matplotlib.pyplot as plt
+
+    figure, place = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    pixels = rows[:, 0] ** 2
+    place.loglog(pixels * CHANNELS, rows[:, 1], "o-", label=f"measure, labels, {CHANNELS} channels")
+    place.loglog(pixels * CHANNELS, rows[:, 2], "s-", label=f"measure, polygons, {CHANNELS} channels")
+    place.loglog(pixels, rows[:, 3], "^-", label="spatialdata.aggregate, 1 channel")
+    place.loglog(pixels * CHANNELS, rows[-1, 1] * pixels / pixels[-1], "k:", label="in proportion")
+    place.set(xlabel="pixels x channels", ylabel="seconds")
+    place.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

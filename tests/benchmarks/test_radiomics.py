@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 from scipy import ndimage
+from threadpoolctl import threadpool_limits
 
 from integrate.features.radiomics.filters import (
     Filter,
@@ -63,9 +64,10 @@ def ellipsoid(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 def measured(image: np.ndarray, mask: np.ndarray, *, threads: int = 1) -> tuple[float, Any]:
     """Return processor seconds, which other work on the machine lengthens least, and the table."""
     volumes = [make_volume(one, spacing_mm=(1, 1, 1)) for one in (image, mask)]
-    start = time.process_time()
-    table = measure_radiomics(*volumes, settings=Radiomics(FixedBinNumber(32)), threads=threads)
-    return time.process_time() - start, table
+    with threadpool_limits(1):  # matrix products too stay on the one processor that mirp gets
+        start = time.process_time()
+        table = measure_radiomics(*volumes, settings=Radiomics(FixedBinNumber(32)), threads=threads)
+        return time.process_time() - start, table
 
 
 def test_one_large_lesion_beside_mirp(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_one_large_lesion_beside_mirp(tmp_path: Path) -> None:
     np.savez(tmp_path / "scan.npz", image=image, mask=mask)
     measured(image, mask)  # compiles
     ours, table = min((measured(image, mask) for _ in range(10)), key=lambda pair: pair[0])
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [python, "-c", MIRP, str(tmp_path / "scan.npz")], capture_output=True, text=True, check=True, env=clean
     )

@@ -193,12 +193,8 @@ def test_a_home_that_cannot_be_written_only_costs_time(
     assert identify(tmp_path / "picture.tif").known_hash() is None
 
 
-#: What still reads more than it should when it is opened.
-WHOLE = {"cosmx", "visium", "he_nuclei"}  # tables of transcripts and counts; 0.9 s for 3,000 outlines
-
-
 @pytest.mark.filterwarnings("ignore:.*outlines crossed themselves:integrate.errors.IntegrateWarning")
-def test_opening_an_example_touches_less_than_five_megabytes(
+def test_opening_an_example_touches_less_than_five_megabytes_and_takes_less_than_a_second(
     test_data: Any, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = test_data("dicom-small").parent
@@ -213,4 +209,4 @@ def test_opening_an_example_touches_less_than_five_megabytes(
         told[name] = ((bytes_read() - before) / 1e6, time.process_time() - start)
     with capsys.disabled():
         print(textwrap.fill(", ".join(f"{n} {mb:.2f} MB {s:.2f} s" for n, (mb, s) in told.items()), 120))
-    assert {name for name, (mb, s) in told.items() if mb >= 5 or s >= 1} <= WHOLE
+    assert {name: cost for name, cost in told.items() if max(cost[0] / 5, cost[1]) >= 1} == {}

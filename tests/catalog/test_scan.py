@@ -20,19 +20,24 @@ from typer.testing import CliRunner
 from integrate.catalog import scan as scan_module
 from integrate.catalog.check import check_catalog
 from integrate.catalog.headers import dicom_header, look_into
+from integrate.catalog.made import slice_step
 from integrate.catalog.open import open_catalog
 from integrate.catalog.registry import qualified_reader
 from integrate.catalog.scan import NOTES, scan_folder
 from integrate.cli import app
 from integrate.datasets.simulate import simulate_study
 from integrate.errors import CatalogError, SourceNotFoundError
+from integrate.model.acquisition import SPACING
 
+APERIO = "Aperio Image Library v11.2.1"
 FIELDS = {
     "sop_class": "SOPClassUID",
     "modality": "Modality",
     "patient_id": "PatientID",
     "study_uid": "StudyInstanceUID",
     "series_uid": "SeriesInstanceUID",
+    "position": "ImagePositionPatient",
+    "orientation": "ImageOrientationPatient",
 }
 
 
@@ -44,13 +49,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def as_text(value: object) -> str:
+    several = isinstance(value, pydicom.multival.MultiValue)
+    return "\\".join(map(str, value)) if several else str(value or "").strip()  # type: ignore[call-overload]
+
+
 def test_headers_are_what_pydicom_reads(test_data: Callable[[str], Path]) -> None:
     root = test_data("dicom-small").parent
     files = sorted(root.rglob("*.dcm"))
     assert len(files) > 50
     for path in files:
         slow = pydicom.dcmread(path, stop_before_pixels=True)
-        assert dicom_header(path) == {name: str(slow.get(word, "")).strip() for name, word in FIELDS.items()}, path
+        assert dicom_header(path) == {name: as_text(slow.get(word)) for name, word in FIELDS.items()}, path
 
 
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "ExplicitVRBigEndian"])
@@ -120,6 +130,52 @@ def test_wrong_patient_of_a_scanned_series_does_not_load(study: Path) -> None:
         open_catalog(study / "catalog.yaml").load("ct", item=patients[0]["item"])
 
 
+def test_a_scan_says_how_series_and_slides_were_made(test_data: Callable[[str], Path], tmp_path: Path) -> None:
+    phantom = Path("ibsi1-phantoms/ibsi_1_ct_radiomics_phantom/dicom")
+    shutil.copytree(test_data("ibsi1-phantoms").parent / phantom, tmp_path / "ct", copy_function=shutil.copyfile)
+    for name in ("wsi-svs/cmu-1-small-region.svs", "dicom-small/sm_image.dcm"):
+        shutil.copyfile(test_data(name.partition("/")[0]).parent / name, tmp_path / name.partition("/")[2])
+    found = {row["modality"] + row["reader"]: row for row in scan_folder(tmp_path).rows}
+    told = [found["CTDicomSeries"][name] for name in ("device", *SPACING, "spacing_unit")]
+    assert told == ["CMS, Inc. CERR", 3.0, pytest.approx(0.977), pytest.approx(0.977), "mm"]
+    volume = open_catalog(tmp_path / "catalog.yaml").load("ct", item=found["CTDicomSeries"]["item"])
+    assert list(volume.attrs["integrate"]["spacing_mm"]) == pytest.approx(told[1:4])
+    slide = found["SMSlide"]
+    assert [slide[name] for name in ("device", "software")] == ["Aperio ScanScope CPAPERIOCS", APERIO]
+    assert (slide["spacing_x"], slide["spacing_unit"]) == (0.499, "um")
+    stained = next(row for row in found.values() if row["path"] == "sm_image.dcm")
+    assert stained["stain"] == "Hematoxylin stain; Water soluble eosin stain"
+
+
+def test_days_count_from_the_first_series_of_each_patient(tmp_path: Path) -> None:
+    for number, (patient, day) in enumerate(
+        [("A", "20200301"), ("A", "20200131"), ("B", "20210505"), ("", "20200101")]
+    ):
+        data = pydicom.Dataset()
+        data.SOPClassUID, data.SOPInstanceUID = pydicom.uid.MRImageStorage, f"1.2.{number}.1"
+        data.Modality, data.PatientID, data.SeriesInstanceUID = "MR", patient, f"1.2.{number}"
+        data.StudyDate = day
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        pydicom.dcmwrite(tmp_path / f"{number}.dcm", data, enforce_file_format=True)
+    rows = scan_folder(tmp_path).rows
+    assert {row["series_uid"]: row["day"] for row in rows} == {"1.2.0": 30, "1.2.1": 0, "1.2.2": 0, "1.2.3": ""}
+    assert "2020" not in (tmp_path / "assets.csv").read_text()
+
+
+def test_a_step_between_slices_is_said_only_when_it_is_one() -> None:
+    def places(*heights: float, tilt: str = "1\\0\\0\\0\\1\\0") -> list[tuple[str, str]]:
+        return [(f"0\\0\\{height}", tilt) for height in heights]
+
+    assert slice_step(places(9, 3, 6)) == 3.0
+    assert slice_step(places(0, 0, 5, 5)) == 5.0  # two phases of each
+    assert slice_step([(f"{height}\\7\\2", "0\\1\\0\\0\\0\\1") for height in (0, 1.5)]) == 1.5  # sagittal
+    assert slice_step(places(0, 3, 9)) is None  # a gap
+    assert slice_step(places(0)) is None
+    assert slice_step([*places(0, 3), ("", "1\\0\\0\\0\\1\\0")]) is None
+    assert slice_step([*places(0, 3), *places(6, tilt="0\\1\\0\\1\\0\\0")]) is None
+
+
 def test_folder_of_channels_is_one_image(tmp_path: Path) -> None:
     (tmp_path / "fov1").mkdir()
     for name in ("DNA", "CD3"):
@@ -184,8 +240,13 @@ def test_real_folders_are_listed(test_data: Callable[[str], Path], tmp_path: Pat
         ("metadata", "isatab/BII-I-1"),
         ("metadata", "isatab/BII-S-3"),
     } <= kinds
-    assert sum(row["modality"] == "MR" for row in found.rows) >= 1
     assert not found.faults
+    series = next(row for row in found.rows if row["path"] == "dicom-mr-to-nifti/In/mr_0003")
+    told = [series[name] for name in ("modality", "device", "software", "body_part", "day", "spacing_unit")]
+    assert told == ["MR", "SIEMENS Skyra", "syngo MR E11", "BRAIN", 0, "mm"]
+    assert [series[name] for name in SPACING] == ["", 3.0, 3.0]  # a mosaic: one file says no step between slices
+    visits = "".join((tmp_path / "assets.csv").read_text().split("dicom-mr-to-nifti")[1:])
+    assert "2015" not in visits  # the year of the scans
 
 
 STORE_WORDS = (
@@ -202,9 +263,17 @@ VENDORS = {
     "isatab": ("IsaTab", ["i_x.txt", "s_x.txt"]),
     "mcd": ("Imc", ["run.mcd"]),
     "czi": ("Czi", ["a.czi"]),
+    "nd2": ("Nd2", ["a.nd2"]),
+    "lif": ("Lif", ["a.lif"]),
+    "stereoseq": ("StereoSeq", ["feature_expression/SS1.tissue.gef", "image/SS1_ssDNA_regist.tif"]),
+    "codex": ("Codex", ["experiment.json", "channelNames.txt", "bestFocus/reg001_X01_Y01_Z01.tif"]),
+    "slideseq": ("SlideSeq", ["Puck_1_bead_locations.csv", "Puck_1.digital_expression.txt.gz"]),
+    "spatial_transcriptomics": ("SpatialTranscriptomics", ["A1_stdata.tsv.gz", "A1_selection.tsv"]),
     "h5mu": ("H5MU", ["a.h5mu"]),
     "gct": ("Gct", ["a.gct"]),
 }
+#: Kinds whose modality nobody knows but a person, or that have another name than their kind.
+MICROSCOPE = ("nd2", "lif", "codex", "spatial_transcriptomics")
 
 
 @pytest.mark.parametrize("kind", VENDORS)
@@ -218,7 +287,7 @@ def test_a_vendors_folder_is_one_item_marked_when_no_reader_is_there(tmp_path: P
         assert (row["reader"], f"no reader for {kind} is installed" in row["undecided"]) == ("", True)
     else:
         assert row["reader"] == reader
-        assert kind in (row["dataset"], "mcd", "steinbock", "isatab", "visium_hd", "gct", "h5mu", "czi")
+        assert kind in (row["dataset"], "mcd", "steinbock", "isatab", "visium_hd", "gct", "h5mu", "czi", *MICROSCOPE)
         open_catalog(tmp_path / "catalog.yaml")
     assert row["files"] == len(files)
 

@@ -140,12 +140,14 @@ def test_the_most_negative_image_keeps_its_sign() -> None:
 
 
 def test_squares_that_leave_64_bits_still_give_an_exact_deviation() -> None:
-    from integrate.features.intensity import _integer_deviations
+    from integrate.features.kernels import finish_integers
 
     n = np.array([2**33])  # pixels of 65,534 and 65,535, half each: the sum of squares is twice what 64 bits hold
     total = n // 2 * (65_534 + 65_535)
     squares = np.array([(2**32 * (65_534**2 + 65_535**2)) % 2**64], np.uint64).view(np.int64)
-    assert _integer_deviations(n, total, squares).tolist() == [2**33 / 4]
+    mean, deviation = 2, 3
+    sums = (part[:, None] for part in (total, squares, total, total))
+    assert finish_integers(np.array([mean, deviation]), n, *sums).tolist() == [[[65_534.5, 0.5]]]
 
 
 def test_a_constant_region_has_no_deviation() -> None:

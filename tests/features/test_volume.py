@@ -12,6 +12,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 from skimage.measure import euler_number, regionprops_table
 
 import integrate as ig
@@ -87,6 +89,40 @@ def test_euler_numbers_count_tunnels_and_cavities() -> None:
     shell[1, 1, 1] = 0
     assert frame(volume(ring), ring, features=["shape"]).loc[1, "euler_number"] == 0
     assert frame(volume(shell), shell, features=["shape"]).loc[1, "euler_number"] == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(labels=labels_of_volumes, edge=st.integers(1, 6))
+def test_hulls_are_those_of_all_corners_wherever_the_volume_is_cut(labels: np.ndarray, edge: int) -> None:
+    spacing = (3.0, 1.0, 0.5)
+    features = [ig.VolumeShape(descriptors=("solidity", "convexity", "feret", "surface"))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("integrate.features.blocks._EDGE_OF_VOLUME", edge)
+        ours = frame(volume(labels, spacing), labels, features=features)
+    assert ours.equals(frame(volume(labels, spacing), labels, features=features))
+    for instance, row in ours.iterrows():
+        voxels = np.argwhere(labels == instance)
+        corners = (voxels[:, None] + np.indices((2, 2, 2)).reshape(3, 8).T).reshape(-1, 3) * spacing
+        hull = ConvexHull(corners)
+        assert row["solidity"] == pytest.approx(len(voxels) * 1.5 / hull.volume, rel=1e-9)
+        assert row["convexity"] == pytest.approx(hull.area / row["surface_mm2"], rel=1e-9)
+        assert row["feret_max_mm"] == pytest.approx(pdist(corners).max(), rel=1e-12)
+
+
+def test_a_box_fills_its_hull_and_a_hollow_ball_does_not() -> None:
+    box = np.zeros((6, 8, 9), int)
+    box[1:5, 2:6, 3:8] = 4
+    row = frame(volume(box, (2.0, 1.0, 1.0)), box, features=[ig.VolumeShape(descriptors=("solidity", "feret"))]).loc[4]
+    assert row["solidity"] == pytest.approx(1, rel=1e-12)
+    assert row["feret_max_mm"] == pytest.approx(math.sqrt(8**2 + 4**2 + 5**2), rel=1e-12)
+    place = np.indices((41, 41, 41)) - 20
+    radius = np.sqrt((place**2).sum(axis=0))
+    shell = ((radius < 20) & (radius > 10)).astype(int)
+    row = frame(volume(shell, (1, 1, 1)), shell, features=[ig.VolumeShape(descriptors=("solidity", "feret"))]).loc[1]
+    beyond = 20.5  # a hull goes through corners, half a voxel beyond the ball
+    assert row["solidity"] == pytest.approx((20**3 - 10**3) / beyond**3, rel=0.01)
+    farthest = 20 + math.sqrt(3) / 2  # a corner of a voxel whose middle lies in the ball
+    assert 39 <= row["feret_max_mm"] <= 2 * farthest
 
 
 def test_lazy_volumes_of_several_channels_give_the_same_bits_and_hashes() -> None:

@@ -92,6 +92,10 @@ def test_a_table_shows_named_rows_and_hides_a_plain_counter() -> None:
     assert _read(table(frame.reset_index(drop=True))).text == "x1"
 
 
+def test_a_table_without_rows_says_so() -> None:
+    assert '<td class="na" colspan="2">none</td>' in rows(("check", "what"), [])
+
+
 def test_rows_with_an_empty_header_name_their_rows() -> None:
     shown = rows(("", ""), [("modality", "CT")])
     assert '<th scope="row">modality</th><td>CT</td>' in shown

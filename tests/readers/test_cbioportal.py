@@ -64,6 +64,24 @@ class TestContract(ReaderTests):
         assert opened.tables["mutations"]["Hugo_Symbol"].tolist() == ["EGFR"]
 
 
+def test_numbers_are_right_to_the_last_digit(tmp_path: Path) -> None:
+    exact = [repr(float(value)) for value in np.random.default_rng(0).normal(size=200)]
+    samples = "".join(f"{i}\t{i}-T\n" for i in range(200))
+    opened = read(
+        write(
+            tmp_path / "study",
+            patients__txt="#a\tb\n#a\tb\n#STRING\tNUMBER\n#1\t1\nPATIENT_ID\tOS_MONTHS\n"
+            + "".join(f"{i}\t{value}\n" for i, value in enumerate(exact)),
+            samples__txt=FILES["samples.txt"].rpartition("001\t001-T1")[0] + samples,
+            rna__txt="Hugo_Symbol\t" + "\t".join(f"{i}-T" for i in range(200)) + "\nG\t" + "\t".join(exact) + "\n",
+            mutations__maf="Hugo_Symbol\tTumor_Sample_Barcode\nG\t1-T\n",
+        )
+    )
+    expected = [float(text) for text in exact]
+    assert opened.patients["OS_MONTHS"].tolist() == expected
+    assert opened.assays["rna"].X[:, 0].tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

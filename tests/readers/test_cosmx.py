@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from integrate.errors import AlignmentError, DataError, SourceNotFoundError
-from integrate.readers.cosmx import CosMx
+from integrate.readers.cosmx import CosMx, _share_on_cell
 from integrate.testing import ReaderTests
 
 HEIGHT, WIDTH = 40, 60
@@ -111,6 +111,21 @@ def test_labels_of_another_field_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(folder / "CellLabels" / "CellLabels_F001.tif", labels(1)[::-1])
     with pytest.raises(AlignmentError, match=r"% of 400 transcripts of field 1 lie on their labelled cell; expected"):
         read(folder)
+
+
+def test_a_strip_of_the_labels_tells_a_shift_as_well_as_all(tmp_path: Path) -> None:
+    """Labels in strips of one row, only 8 of 40 decoded: the share found there is that of the whole field."""
+    folder = write(tmp_path / "run")
+    file = folder / "CellLabels" / "CellLabels_F001.tif"
+    tifffile.imwrite(file, np.roll(labels(1), 1, axis=1), rowsperstrip=1)
+    table = transcripts()
+    whole = _share_on_cell(table[table["fov"] == 1], file, (0, 0))[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("integrate.readers.cosmx.BAND", 8)
+        part, count = _share_on_cell(table[table["fov"] == 1], file, (0, 0))
+    assert (count, part) == (400, pytest.approx(whole, abs=0.06))
+    assert whole < 0.95
+    assert _share_on_cell(table[table["fov"] == 1], file, (5000, 0)) == (0.0, 400)
 
 
 def test_a_field_that_is_not_there_is_named(tmp_path: Path) -> None:

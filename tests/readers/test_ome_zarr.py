@@ -15,6 +15,7 @@ from ome_zarr.writer import write_image, write_labels, write_plate_metadata, wri
 
 from integrate.errors import DataError, IntegrateWarning, ParameterError
 from integrate.readers.ome_zarr import OmeZarr, OmeZarrPlate
+from integrate.readers.zarr_array import lazy_zarr
 from integrate.testing import ReaderTests
 
 FORMATS = {"0.4": FormatV04(), "0.5": FormatV05()}
@@ -251,3 +252,24 @@ def test_a_chunk_that_was_cut_off_gives_no_numbers(tmp_path: Path, version: str)
     chunk.write_bytes(chunk.read_bytes()[:-40])
     with pytest.raises(DataError, match="truncated or damaged"):
         [OmeZarr(url=store, level=level).read().compute() for level in (0, 1)]
+
+
+@pytest.mark.parametrize("codec", ["blosc", "zstd", "gzip", "none", "shards"])
+def test_a_cut_chunk_is_an_error_with_every_codec(tmp_path: Path, codec: str) -> None:
+    from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+    codecs = {"blosc": BloscCodec(), "zstd": ZstdCodec(), "gzip": GzipCodec(), "shards": BloscCodec()}
+    numbers = np.random.default_rng(0).integers(1, 60_000, (64, 64)).astype("uint16")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    shards = (64, 64) if codec == "shards" else None
+    array = group.create_array(
+        "0", shape=(64, 64), chunks=(32, 32), shards=shards, dtype="u2", compressors=codecs.get(codec)
+    )
+    array[:] = numbers
+    np.testing.assert_array_equal(lazy_zarr(tmp_path / "a.zarr", "0").compute(), numbers)
+    chunk = next(one for one in sorted((tmp_path / "a.zarr" / "0" / "c").rglob("*")) if one.is_file())
+    whole = chunk.read_bytes()
+    for left in (0, 7, len(whole) - 1):
+        chunk.write_bytes(whole[:left])
+        with pytest.raises(DataError, match="truncated or damaged"):
+            lazy_zarr(tmp_path / "a.zarr", "0").compute()

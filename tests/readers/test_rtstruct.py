@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from integrate.errors import AlignmentError, DataError, DatasetNotFoundError
+from integrate.readers.deidentify import KEY_VARIABLE, deidentify_dicom
 from integrate.readers.dicom import DicomSeries
 from integrate.readers.grid import Grid, make_volume
 from integrate.readers.rtstruct import RtStruct, label_structures
@@ -105,6 +106,20 @@ def test_contours_elsewhere_are_refused(tmp_path: Path) -> None:
     image.attrs["integrate"]["frame_of_reference_uid"] = "9"
     with pytest.raises(AlignmentError, match="different frames of reference"):
         label_structures(between, image)
+
+
+def test_structures_read_deidentified_are_those_of_the_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    file = write_structures(tmp_path / "in" / "a.dcm", {"Mr Smith's GTV": [contour(volume(), 1, SQUARE)], "none": []})
+    monkeypatch.setenv(KEY_VARIABLE, "a key for tests only")
+    copied = read(Path(deidentify_dicom(tmp_path / "in", tmp_path / "out")["path"][0]))
+    found = read(file, deidentify=True)
+    assert found.drop(columns="geometry").equals(copied.drop(columns="geometry"))
+    assert found.geometry.geom_equals_exact(copied.geometry, 0).all()
+    for name in ("frame_of_reference_uid", "study_uid", "empty"):
+        assert found.attrs["integrate"][name] == copied.attrs["integrate"][name]
+        assert found.attrs["integrate"][name] != read(file).attrs["integrate"][name]
+    assert "Smith" not in found.to_csv()
 
 
 def test_an_image_is_no_structure(test_data: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,15 @@ from integrate.readers.visium_hd import VisiumHD
 from integrate.readers.xenium import Xenium
 from integrate.testing import ReaderTests
 
-from .vendor_bundles import CELLS, PIXEL_UM, picture, write_merscope, write_visium_hd, write_xenium
+from .vendor_bundles import (
+    CELLS,
+    PIXEL_UM,
+    picture,
+    write_merscope,
+    write_visium_hd,
+    write_xenium,
+    write_xenium_masks,
+)
 
 
 def under_points(data: Any, image: str, points: str, space: str, cell: str) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +106,48 @@ def test_xenium_cells_of_another_run_are_named(tmp_path: Path) -> None:
     (folder / "cells.parquet").unlink()
     with pytest.raises(SourceNotFoundError, match=r"no cells.parquet in 'run'"):
         Xenium(url=str(folder)).read()
+
+
+def test_xenium_masks_lie_under_transcripts_and_name_their_cells(tmp_path: Path) -> None:
+    folder = Path(write_xenium(tmp_path / "run"))
+    _rename_cells(folder)
+    write_xenium_masks(folder)
+    data = Xenium(url=str(folder)).read()
+    assert data.attrs["integrate"]["xenium_cells_labels"]["on_label"] == 1.0
+    labels, table = data["xenium_cells_labels"], data["xenium_table"]
+    assert table.obs["cell_label"].tolist() == [3, 2, 1]
+    np.testing.assert_array_equal(labels.values > 0, picture() > 0)
+    to_space = get_transformation(labels, "xenium").to_affine_matrix(("x", "y"), ("x", "y"))
+    middle = data["xenium_cells"].geometry.centroid
+    column, row, _ = np.linalg.inv(to_space) @ np.stack([middle.x, middle.y, np.ones(len(middle))])
+    assert labels.values[row.astype(int), column.astype(int)].tolist() == [3, 2, 1]
+    assert (data["xenium_nuclei_labels"].values > 0).sum() < (labels.values > 0).sum()
+    assert "xenium_cells_labels" not in Xenium(url=str(folder), masks=False).read()
+
+
+def test_xenium_masks_of_another_run_or_cut_off_are_refused(tmp_path: Path) -> None:
+    folder = Path(write_xenium(tmp_path / "run"))
+    _rename_cells(folder)
+    write_xenium_masks(folder, shift=25)
+    with pytest.raises(AlignmentError, match=r"transcripts lie on the label of their cell in cells.zarr.zip"):
+        Xenium(url=str(folder)).read()
+    write_xenium_masks(folder)
+    store = folder / "cells.zarr.zip"
+    store.write_bytes(store.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"of cells.zarr.zip cannot be read .*; it is truncated or damaged"):
+        Xenium(url=str(folder)).read()
+
+
+def _rename_cells(folder: Path) -> None:
+    """Give cells names of the length that the vendor's have."""
+    long = {cell: cell.rjust(10, "a") for cell in CELLS}
+    for name in ("cell_boundaries", "nucleus_boundaries", "cells", "transcripts"):
+        held = pd.read_parquet(folder / f"{name}.parquet")
+        held.assign(cell_id=held["cell_id"].replace(long)).to_parquet(folder / f"{name}.parquet")
+    with h5py.File(folder / "cell_feature_matrix.h5", "r+") as store:
+        barcodes = [long[one] for one in store["matrix/barcodes"].asstr()[:]]
+        del store["matrix/barcodes"]
+        store["matrix"].create_dataset("barcodes", data=barcodes, dtype=h5py.string_dtype())
 
 
 def test_one_cell_may_have_several_nuclei(tmp_path: Path) -> None:

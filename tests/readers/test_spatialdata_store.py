@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,19 @@ from integrate.readers.spatialdata_store import SpatialDataStore
 from integrate.testing import ReaderTests
 
 
+@cache
+def template() -> Any:
+    """The store, written once: spatialdata takes a second for it."""
+    folder = tempfile.TemporaryDirectory()
+    write_template(Path(folder.name) / "s.zarr")
+    return folder  # gone with the last of it
+
+
 def write(store: Path) -> str:
+    return str(shutil.copytree(Path(template().name) / "s.zarr", store))
+
+
+def write_template(store: Path) -> None:
     import geopandas as gpd
     import spatialdata as sd
     from shapely import Point
@@ -38,7 +53,6 @@ def write(store: Path) -> str:
     }
     data = sd.SpatialData.init_from_elements(elements, attrs={"integrate": {"cells": {"ids": {"subject_id": "P01"}}}})
     data.write(store)
-    return str(store)
 
 
 class TestContract(ReaderTests):
@@ -72,6 +86,43 @@ def test_only_what_is_asked_for_is_opened(tmp_path: Path) -> None:
         SpatialDataStore(url=store, elements=["cell"]).read()
     with pytest.raises(ParameterError, match=r"has no 'image'; closest: 'images'"):
         SpatialDataStore(url=store, kinds=["image"]).read()
+
+
+@pytest.mark.parametrize("inside", ["images/picture", "labels/cells", "tables/table/X"])
+@pytest.mark.parametrize("left", [0.0, 0.9])
+def test_a_chunk_that_was_cut_off_gives_no_numbers(tmp_path: Path, inside: str, left: float) -> None:
+    store = Path(write(tmp_path / "s.zarr"))
+    chunk = max((one for one in (store / inside).rglob("c/**/*") if one.is_file()), key=lambda one: one.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes()[: int(left * chunk.stat().st_size)])
+    with pytest.raises(DataError, match=r"s\.zarr"):
+        load_all(SpatialDataStore(url=str(store)))
+
+
+def load_all(reader: SpatialDataStore) -> None:
+    for _, _, element in reader.read().gen_elements():
+        if hasattr(element, "compute"):
+            element.compute()
+
+
+def test_levels_are_guarded_and_what_is_on_disk_is_not_written_over(tmp_path: Path) -> None:
+    import spatialdata as sd
+    from spatialdata.models import Image2DModel
+
+    pixels = np.random.default_rng(0).integers(0, 60_000, (2, 64, 64)).astype("uint16")
+    image = Image2DModel.parse(pixels, dims=("c", "y", "x"), c_coords=["DNA", "CD3"], scale_factors=[2])
+    sd.SpatialData.init_from_elements({"picture": image}).write(tmp_path / "s.zarr")
+    opened = SpatialDataStore(url=str(tmp_path / "s.zarr")).read()
+    plain = sd.read_zarr(tmp_path / "s.zarr")
+    for scale in ("scale0", "scale1"):
+        assert opened["picture"][scale]["image"].identical(plain["picture"][scale]["image"])
+    assert opened.is_self_contained()
+    backing = sd.get_dask_backing_files(opened["picture"])
+    assert [Path(one).relative_to(tmp_path.resolve()).as_posix() for one in backing] == ["s.zarr/images/picture/s0"]
+    coarse = max(one for one in (tmp_path / "s.zarr").rglob("s1/c/**/*") if one.is_file())
+    coarse.write_bytes(coarse.read_bytes()[:-5])
+    np.testing.assert_array_equal(opened["picture"]["scale0"]["image"].values, pixels)
+    with pytest.raises(DataError, match=r"'images/picture/s1' of s\.zarr"):
+        opened["picture"]["scale1"]["image"].compute()
 
 
 def test_another_zarr_store_is_refused(tmp_path: Path) -> None:

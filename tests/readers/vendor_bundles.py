@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import shapely
 import tifffile
+import zarr
 from scipy.sparse import csc_matrix
+from zarr.storage import ZipStore
 
 SHAPE = (120, 200)
 PIXEL_UM = 0.2125
@@ -89,6 +91,24 @@ def write_xenium(folder: Path) -> str:
             tiff.write(picture() + number, subifds=1, metadata={"axes": "YX"}, **options)
             tiff.write(picture()[::2, ::2], subfiletype=1, metadata=None, **options)
     return str(folder)
+
+
+def write_xenium_masks(folder: Path, *, shift: int = 0) -> None:
+    """Write the store of masks beside the bundle: cells as they are, nuclei two pixels smaller, in another order."""
+    order = list(reversed(CELLS))
+    ids = [[int("".join(f"{ord(one) - 97:x}" for one in cell[:4].rjust(8, "a")), 16), 1] for cell in order]
+    masks = np.zeros((2, *SHAPE), "u4")
+    for label, cell in enumerate(order, start=1):
+        top, left, bottom, right = CELLS[cell]
+        masks[0, top + 2 : bottom - 2, left + 2 : right - 2] = label
+        masks[1, top:bottom, left:right] = label
+    with ZipStore(folder / "cells.zarr.zip", mode="w") as store:
+        root = zarr.open_group(store, mode="w", zarr_format=2)
+        root.create_array("cell_id", data=np.array(ids, "u4"))
+        for number, mask in enumerate(np.roll(masks, shift, axis=2)):
+            root.create_array(f"masks/{number}", data=mask, chunks=(64, 64))
+        to_pixel = np.diag([1 / PIXEL_UM, 1 / PIXEL_UM, 1, 1])
+        root.create_array("masks/homogeneous_transform", data=to_pixel.astype("f4"))
 
 
 #: Micrometres to pixels of the mosaic, as the vendor writes it: a scale and an offset.

@@ -59,6 +59,17 @@ def test_temporary_paths_do_not_reach_the_outputs() -> None:
     )
 
 
+def test_pictures_written_as_text_take_no_time() -> None:
+    import time
+
+    picture = f'<img src="data:image/png;base64,{"iVBORw0KGgo/" * 500_000}">'
+    begun = time.perf_counter()
+    assert _html(picture) == picture
+    line = "x" * 6_000_000
+    assert _canonical(new_output("stream", name="stdout", text=line))[0].text == line
+    assert time.perf_counter() - begun < 10  # 6 MB each; the square of that would be hours
+
+
 def test_streams_are_joined_however_they_were_cut() -> None:
     def stream(name: str, text: str) -> NotebookNode:
         return new_output("stream", name=name, text=text)

@@ -141,6 +141,7 @@ def test_the_page_opens_in_chromium_alone_and_without_complaint(
     twins: tuple[Report, Report], browser: Any, scheme: str, tmp_path: Path
 ) -> None:
     page = browser.new_page(color_scheme=scheme)
+    page.context.set_offline(True)
     requests: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,13 @@ ASK = """async (code) => {
 
 
 @contextmanager
-def jupyterlab(root: Path, settings: Path) -> Iterator[str]:
+def jupyterlab(root: Path, settings: Path, *, command: Sequence[str] = ("-m", "jupyterlab")) -> Iterator[str]:
     """Start JupyterLab on a folder, as this interpreter, without news and without settings of the user."""
     quiet = settings / "settings" / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
     (settings / "config").mkdir()
-    extensions = {"ServerApp": {"jpserver_extensions": dict.fromkeys(IDLE, False)}}
+    extensions = {"ServerApp": {"root_dir": str(root), "jpserver_extensions": dict.fromkeys(IDLE, False)}}
     (settings / "config" / "jupyter_server_config.json").write_text(json.dumps(extensions))
     places = {
         "JUPYTER_CONFIG_DIR": "config",
@@ -65,22 +65,23 @@ def jupyterlab(root: Path, settings: Path) -> Iterator[str]:
     }
     environment = os.environ | {name: str(settings / folder) for name, folder in places.items()}
     environment |= {"JUPYTER_RUNTIME_DIR": str(settings / "runtime"), "JUPYTER_PREFER_ENV_PATH": "1"}
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"),
-        *("--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"),
-        f"--ServerApp.root_dir={root}",
-    ]
+    options = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--IdentityProvider.token=")
+    options += ("--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser")
     log = settings / "log"
     with log.open("w") as stream:
         server = subprocess.Popen(
-            command, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, *command, *options],
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield _address(server, log)
     finally:
-        os.killpg(server.pid, signal.SIGTERM)  # an interrupt would wait for an answer
+        server.send_signal(signal.SIGTERM)  # an interrupt would wait for an answer
         try:
-            server.wait(20)
+            server.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
@@ -126,9 +127,13 @@ class Lab:
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
             notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)  # without it a dialog asks for a kernel
             nbformat.write(notebook, self.root / name)
-        self.page.goto(f"{self.address}/lab?reset")
-        self.page.wait_for_function("window.jupyterapp", timeout=120_000)
+        self.start("/lab?reset")
         self.page.evaluate(OPEN, name)
+
+    def start(self, path: str = "") -> None:
+        """Go to a page of JupyterLab and wait until its parts can be driven."""
+        self.page.goto(self.address + path)
+        self.page.wait_for_function("window.jupyterapp", timeout=120_000)
 
     def run_all(self) -> list[dict[str, Any]]:
         """Run every cell; return execution counts, errors and the kinds of outputs."""
@@ -150,6 +155,15 @@ class Lab:
         while (answer := self.ask(expression)) != wanted and time.monotonic() < end:
             time.sleep(0.2)
         return answer
+
+    def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag over an element; points are fractions of its size."""
+        box = self.page.locator(selector).bounding_box()
+        places = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in (start, end)]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        self.page.mouse.move(*places[1], steps=5)
+        self.page.mouse.up()
 
     def close(self) -> None:
         """End the kernel and the page; fail when anything was asked of another host or went wrong."""

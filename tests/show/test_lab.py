@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from .lab import Lab, jupyterlab
@@ -17,15 +20,22 @@ IMAGE = """
 import numpy as np, integrate as ig
 from integrate.model.image import make_image
 rng = np.random.default_rng(0)
-pixels = rng.integers(0, 999, (2, 1600, 1600)).astype("u2")
+pixels = rng.integers(0, 999, (2, 3000, 3000)).astype("u2")
 image = make_image(pixels, channels=["DNA", "CD8"], pixel_size_um=(0.5, 0.5))
-places = rng.uniform(0, 1600, (5000, 2))
+places = rng.uniform(0, 3000, (5000, 2))
 viewer = ig.view(image, cells=places, embedding=rng.normal(size=(5000, 2)))
 viewer
 """
+BUSY = """
+import time
+end = time.monotonic() + 600
+while time.monotonic() < end and not viewer.selected.any():
+    pass
+picture = viewer.screenshot(timeout_s=60)
+ended = True
+"""
+VIEWER = "document.querySelector('.ig-viewer').viewer"
 READY = "document.querySelector('.ig-viewer')?.viewer?.ready_ms"
-#: JupyterLab makes the second thread for widgets while the kernel is idle; from then on it answers beside any cell.
-BESIDE = "[...panel.sessionContext.session.kernel._comms.values()].every((comm) => comm.subshellId)"
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +52,52 @@ def lab(server: tuple[str, Path], browser: Any) -> Iterator[Lab]:
     opened.close()
 
 
-def test_a_selection_and_a_picture_reach_the_kernel(lab: Lab, pictures: Path) -> None:
+def test_selections_keys_and_pictures_reach_the_kernel(lab: Lab, pictures: Path) -> None:
     lab.open("viewer.ipynb", IMAGE, "import time")
     cells = lab.run_all()
     assert [cell["error"] for cell in cells] == [None, None]
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(cells[0]["kinds"])
     page = lab.page
     page.wait_for_function(READY, timeout=60_000)
-    page.wait_for_function(BESIDE, timeout=60_000)
-    lab.run("viewer.send({'type': 'snapshot', 'ticket': 1})")
-    assert lab.ask_until("viewer._pictures[1][:4]", "b'\\x89PNG'") == "b'\\x89PNG'"
+    lab.run("start = time.monotonic(); picture = viewer.screenshot(timeout_s=60); took_s = time.monotonic() - start")
+    assert lab.ask("(picture[:4], picture == viewer._pictures[1], took_s < 30)") == r"(b'\x89PNG', True, True)"
     page.locator("canvas.ig-image").scroll_into_view_if_needed()
     page.click("[data-tool=box]")
-    box = page.locator("canvas.ig-embedding").bounding_box()
-    page.mouse.move(box["x"] + 2, box["y"] + 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 2, steps=5)
-    page.mouse.up()
-    page.wait_for_function("document.querySelector('.ig-viewer').viewer.selection.total > 100")
-    total = page.evaluate("document.querySelector('.ig-viewer').viewer.selection.total")
+    lab.drag("canvas.ig-embedding", (0.01, 0.01), (0.5, 0.99))
+    page.wait_for_function(f"{VIEWER}.selection.total > 100")
+    total = page.evaluate(f"{VIEWER}.selection.total")
     assert lab.ask_until("int(viewer.selected.sum())", str(total)) == str(total)
     page.screenshot(path=str(pictures / "lab_viewer.png"))
+    page.focus("canvas.ig-image")
+    before = page.evaluate("panel.content.model.cells.length")
+    page.keyboard.press("b")  # in JupyterLab: a new cell below
+    page.keyboard.press("v")
+    page.wait_for_function(f"{VIEWER}.selection.total === 5000")
+    assert lab.ask_until("int(viewer.selected.sum())", "5000") == "5000"
+    assert page.evaluate("panel.content.model.cells.length") == before
+
+
+def test_tiles_selections_and_pictures_come_while_a_cell_runs(lab: Lab, pictures: Path) -> None:
+    """Every cell is started at once, so the kernel is busy before the viewer asks for its first tile."""
+    lab.open("busy.ipynb", IMAGE, BUSY)
+    page = lab.page
+    page.evaluate(
+        """() => { window.running = window.jupyterapp.commands.execute("notebook:run-all-cells");
+        window.running.then(() => { window.over = true; }); }"""
+    )
+    page.wait_for_function(READY, timeout=60_000)
+    painted = f"{VIEWER}.tiles.missing === 0 && {VIEWER}.tiles.received > 0"
+    page.wait_for_function(painted, timeout=60_000)
+    first = page.evaluate(f"{VIEWER}.tiles.received")
+    page.focus("canvas.ig-image")
+    for _ in range(8):
+        page.keyboard.press("+")
+    page.wait_for_function(f"{VIEWER}.tiles.received > {first} && {painted}", timeout=60_000)
+    assert not page.evaluate("window.over")
+    page.screenshot(path=str(pictures / "lab_busy.png"))
+    page.keyboard.press("v")  # the selection ends the loop
+    page.evaluate("window.running")
+    assert lab.ask("(ended, picture == viewer._pictures[1])") == "(True, True)"
 
 
 @pytest.mark.slow
@@ -80,12 +115,8 @@ def test_notebook_01_runs_and_its_image_opens_in_a_viewer(lab: Lab, repository: 
     page.wait_for_function(READY, timeout=120_000)
     page.evaluate("document.querySelector('.ig-viewer').scrollIntoView()")
     page.click("[data-tool=box]")
-    box = page.locator("canvas.ig-image").bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=5)
-    page.mouse.up()
-    total = page.evaluate("document.querySelector('.ig-viewer').viewer.selection.total")
+    lab.drag("canvas.ig-image", (0.3, 0.3), (0.6, 0.6))
+    total = page.evaluate(f"{VIEWER}.selection.total")
     assert total > 0
     assert lab.ask_until("int(viewer.selected.sum())", str(total)) == str(total)
     page.screenshot(path=str(pictures / "lab_notebook_01.png"))
@@ -108,3 +139,41 @@ def test_the_catalog_browser_types_code_into_the_notebook(lab: Lab, pictures: Pa
     page.screenshot(path=str(pictures / "lab_browser.png"))
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
     assert lab.ask_until("fields.attrs['integrate']['ids']['folder']", "'f1_P01'") == "'f1_P01'"
+
+
+def test_a_catalog_browser_stands_beside_the_notebook_and_types_into_it(lab: Lab, pictures: Path) -> None:
+    pytest.importorskip("sidecar", reason="a panel beside the notebook needs sidecar (extra: panel)")
+    lab.open("panel.ipynb", "import integrate as ig\ncatalog = ig.datasets.toy_catalog()\nig.browse(catalog)", "# here")
+    assert [cell["error"] for cell in lab.run_all()] == [None, None]
+    page = lab.page
+    page.click("[data-dataset=fields]", timeout=60_000)
+    page.wait_for_function("document.querySelector('.ig-look img')?.naturalWidth === 64", timeout=60_000)
+    notebook, panel = page.locator(".jp-NotebookPanel").bounding_box(), page.locator(".ig-browser").bounding_box()
+    assert notebook["x"] + notebook["width"] <= panel["x"]
+    page.click(".ig-insert")
+    source = "panel.content.model.cells.get(1).sharedModel.getSource()"
+    page.wait_for_function(f"{source}.includes('load_item')")
+    page.screenshot(path=str(pictures / "lab_panel.png"))
+
+
+def test_integrate_lab_opens_a_notebook_with_its_kernel_and_leaves_nothing_running(
+    browser: Any, tmp_path: Path, pictures: Path
+) -> None:
+    folder = tmp_path / "notebooks"
+    command = ("-m", "integrate.cli", "lab", str(folder))
+    with jupyterlab(tmp_path, tmp_path / "jupyter", command=command) as address:
+        lab = Lab(browser, address, folder)
+        lab.start()
+        current = "window.jupyterapp.shell.currentWidget"
+        lab.page.wait_for_function(f"{current}?.context?.path === '01_first_study.ipynb'", timeout=60_000)
+        lab.page.evaluate(f"async () => {{ window.panel = {current}; await panel.sessionContext.ready; }}")
+        assert lab.ask("__import__('sys').executable") == repr(sys.executable)
+        assert lab.ask("__import__('integrate').open_catalog.__module__") == "'integrate.catalog.open'"
+        kernel = int(lab.ask("__import__('os').getpid()"))
+        lab.page.screenshot(path=str(pictures / "lab_start.png"))
+        lab.page.close()
+    for _ in range(100):
+        if not psutil.pid_exists(kernel):
+            break
+        time.sleep(0.1)
+    assert not psutil.pid_exists(kernel)

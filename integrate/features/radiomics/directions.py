@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["half_directions", "neighbour_steps"]
+__all__ = ["half_directions", "half_steps", "neighbour_steps"]
 
 
 def half_directions(*, flat: bool) -> np.ndarray[Any, Any]:
@@ -29,6 +29,11 @@ def neighbour_steps(shape: tuple[int, ...], *, flat: bool) -> np.ndarray[Any, An
     """Return the offsets of all neighbours, 8 or 26, in a flattened array of that shape."""
     import numpy as np
 
-    half = half_directions(flat=flat)
-    steps = (half[:, 0] * shape[1] + half[:, 1]) * shape[2] + half[:, 2]
+    steps = half_steps(shape, flat=flat)
     return np.concatenate([-steps, steps])
+
+
+def half_steps(shape: tuple[int, ...], *, flat: bool) -> np.ndarray[Any, Any]:
+    """Return the offsets of the neighbours that come later, 4 or 13, in a flattened array of that shape."""
+    half = half_directions(flat=flat)
+    return (half[:, 0] * shape[1] + half[:, 1]) * shape[2] + half[:, 2]

@@ -17,7 +17,8 @@ __all__ = ["measure_pairs"]
 
 def measure_pairs(region: Region, aggregation: str) -> np.ndarray[Any, Any]:
     """Return the 25 co-occurrence features, brought together as `aggregation` says."""
-    from integrate.features.radiomics.texture_kernels import count_pairs, describe_pairs
+    from integrate.features.radiomics.matrix_kernels import describe_pairs
+    from integrate.features.radiomics.texture_kernels import count_pairs
 
     dimension, how = aggregation.rsplit("_", 1)
     directions = half_directions(flat=dimension != "3D")

@@ -19,7 +19,8 @@ def measure_runs(region: Region, aggregation: str) -> np.ndarray[Any, Any]:
     """Return the 16 run length features, brought together as `aggregation` says."""
     import numpy as np
 
-    from integrate.features.radiomics.texture_kernels import count_runs, describe_sizes
+    from integrate.features.radiomics.matrix_kernels import describe_sizes
+    from integrate.features.radiomics.texture_kernels import count_runs
 
     dimension, how = aggregation.rsplit("_", 1)
     directions = half_directions(flat=dimension != "3D")

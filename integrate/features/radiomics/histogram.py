@@ -18,9 +18,8 @@ def measure_histogram(region: Region) -> np.ndarray[Any, Any]:
     """Return the 23 features of the grey level histogram; the gradients of a single level are NaN."""
     import numpy as np
 
-    levels = region.level_values
-    described = describe_values(levels)
-    counts = np.bincount(levels, minlength=region.number + 1)[1:].astype(np.float64)
+    counts = region.level_counts.astype(np.float64)
+    described = describe_values(np.repeat(np.arange(1.0, region.number + 1), region.level_counts))
     p = counts[counts > 0] / counts.sum()
     names = ("mean", "var", "skew", "kurt", "median", "min", "p10", "p90", "max")
     rest = ("iqr", "range", "mad", "rmad", "medad", "cov", "qcod")

@@ -39,7 +39,7 @@ def _curve(region: Region, settings: Radiomics) -> tuple[np.ndarray[Any, Any], .
 
     values = region.values
     if settings.ivh_bins is None:
-        grey, counts = _every_step(*np.unique(values, return_counts=True))
+        grey, counts = _every_step(*_count(region.ordered))
         low, high = _range(grey, settings)
     else:
         levels, number = discretise(values, settings.ivh_bins, settings.resegment)
@@ -55,6 +55,14 @@ def _curve(region: Region, settings: Radiomics) -> tuple[np.ndarray[Any, Any], .
     volume = 1 - (np.cumsum(counts) - counts) / counts.sum()
     fraction = (grey - low) / (high - low) if high > low else np.ones(len(grey))
     return grey, fraction, volume
+
+
+def _count(ordered: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the intensities that occur and how often each does."""
+    import numpy as np
+
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return ordered[first], np.diff(first, append=len(ordered))
 
 
 def _every_step(grey: np.ndarray[Any, Any], counts: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:

@@ -21,25 +21,47 @@ def measure_peaks(region: Region) -> np.ndarray[Any, Any]:
     """Return local and global intensity peak; spheres reach beyond the region but not beyond the image."""
     import numpy as np
 
-    from integrate.features.radiomics.morphology_kernels import average_spheres
+    from integrate.features.radiomics.morphology_kernels import sum_spheres
 
-    reach = _reach(region.spacing_mm)
-    voxels = np.argwhere(region.measured) + region.corner
-    means = average_spheres(region.surround, voxels, reach)
+    reach, shape = _reach(region.spacing_mm), region.inside.shape
+    unknown = ~np.isfinite(region.surround)
+    known = region.surround[~unknown] if unknown.any() else region.surround
+    middle = known.mean()  # of what differs from it, running totals lose no digits
+    off = np.where(unknown, 0, region.surround - middle)
+    sums = sum_spheres(off, region.corner, shape, reach)[region.measured]
+    if unknown.any() or _leaves(region, reach):
+        sums /= sum_spheres(1.0 - unknown, region.corner, shape, reach)[region.measured]
+    else:
+        sums /= _volume(reach)
+    means = sums + middle
     values = region.values
     return np.array([means[values == values.max()].max(), means.max()])
 
 
+def _leaves(region: Region, reach: np.ndarray[Any, Any]) -> bool:
+    """Return whether a sphere around a voxel of the region's box may reach beyond what is known around it."""
+    extent = (len(reach) - 1, reach.shape[1] - 1, int(reach.max()))
+    sizes = zip(region.corner, region.inside.shape, region.surround.shape, extent, strict=True)
+    return any(first < far or first + n + far > whole for first, n, whole, far in sizes)
+
+
+def _volume(reach: np.ndarray[Any, Any]) -> int:
+    """Return how many voxels a sphere has: its quarter of rows, all but the middle ones, lies on both sides."""
+    import numpy as np
+
+    sides = [np.where(np.arange(n) > 0, 2, 1) for n in reach.shape]
+    return int((np.maximum(2 * reach + 1, 0) * sides[0][:, None] * sides[1]).sum())
+
+
 @lru_cache(maxsize=64)
 def _reach(spacing: tuple[float, float, float]) -> np.ndarray[Any, Any]:
-    """Return the rows of the sphere: offsets in z and y, and how many voxels it extends along x to each side."""
+    """Return how many voxels the sphere extends along x to each side, by distance in z and y; -1 for not at all."""
     import numpy as np
 
     dz, dy, dx = spacing
-    rows = []
-    for z in range(-math.floor(PEAK_RADIUS_MM / dz), math.floor(PEAK_RADIUS_MM / dz) + 1):
-        for y in range(-math.floor(PEAK_RADIUS_MM / dy), math.floor(PEAK_RADIUS_MM / dy) + 1):
-            left = PEAK_RADIUS_MM**2 - (z * dz) ** 2 - (y * dy) ** 2
-            if left >= 0:
-                rows.append((z, y, math.floor(math.sqrt(left) / dx)))
-    return np.array(rows, np.int64)
+    rows = np.full((math.floor(PEAK_RADIUS_MM / dz) + 1, math.floor(PEAK_RADIUS_MM / dy) + 1), -1, np.int64)
+    for z, y in np.ndindex(*rows.shape):
+        left = PEAK_RADIUS_MM**2 - (z * dz) ** 2 - (y * dy) ** 2
+        if left >= 0:
+            rows[z, y] = math.floor(math.sqrt(left) / dx)
+    return rows

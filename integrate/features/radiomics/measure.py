@@ -17,6 +17,7 @@ from integrate.features.radiomics.settings import Radiomics
 from integrate.features.radiomics.table import define_columns, make_lesion_table
 from integrate.keys import ATTRS
 from integrate.model.image import image_notes
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_array, hash_settings, record
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def measure_perturbed(
     inputs = _load(volume, mask, labels, threads)
     name = region or inputs.region
     tables = []
-    for one in perturbations:
+    for one in follow(perturbations, "perturbations"):
         table = _measure_table(one.change(inputs), settings, name, threads, one.pose)
         table.obs["lesion"] = table.obs_names.astype(object)
         table.obs["perturbation"] = one.name
@@ -319,9 +320,9 @@ def _measure_all(
     work: Callable[[int], Any] = lambda label: _measure_one(scene, label, boxes.get(label), settings)  # noqa: E731
     number = min(threads or os.cpu_count() or 1, max(len(wanted), 1))
     if number == 1:
-        return [work(label) for label in wanted]
+        return [work(label) for label in follow(wanted, "radiomics", unit="lesion")]
     with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(work, wanted))
+        return list(follow(pool.map(work, wanted), "radiomics", total=len(wanted), unit="lesion"))
 
 
 def _measure_one(
@@ -332,6 +333,8 @@ def _measure_one(
 
     import numpy as np
 
+    from integrate.features.radiomics.morphology_kernels import sum_moments
+
     lesion = Lesion(None, "no voxel has this label") if ends is None else process_region(scene, label, ends, settings)
     if lesion.region is None:
         return lesion, np.full(len(define_columns(settings)), np.nan), np.full(3, np.nan)
@@ -341,7 +344,8 @@ def _measure_one(
         measure_region(process_response(scene, lesion, one, settings), of_responses) for one in settings.filters
     ]
     reasons = [one for one in (lesion.reason, explain(lesion.region, settings)) if one]
-    index = np.argwhere(lesion.region.inside).mean(axis=0) + lesion.corner
+    voxels, *sums = sum_moments(lesion.region.inside)[:4].tolist()
+    index = np.array(sums) / voxels + lesion.corner
     centre = scene.grid.matrix[:3, :3] @ index + scene.grid.matrix[:3, 3]
     return replace(lesion, region=None, reason="; ".join(reasons)), np.concatenate(features), centre
 

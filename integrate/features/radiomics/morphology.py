@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from integrate.features.radiomics.autocorrelation import measure_autocorrelation
 from integrate.features.radiomics.mesh import find_hull, measure_surface
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ __all__ = ["measure_morphology"]
 
 #: Terms of the series for the surface of an ellipsoid; the IBSI manual takes 20.
 _ELLIPSOID_TERMS = 20
-#: How many rows of a spectrum are transformed and summed at a time.
-_ROWS = 8
 
 
 def measure_morphology(region: Region) -> np.ndarray[Any, Any]:
@@ -27,6 +26,8 @@ def measure_morphology(region: Region) -> np.ndarray[Any, Any]:
     region one voxel thin) are NaN.
     """
     import numpy as np
+
+    from integrate.features.radiomics.morphology_kernels import find_diameter
 
     spacing = np.asarray(region.spacing_mm)
     inside = np.pad(region.inside, 1)
@@ -49,7 +50,7 @@ def measure_morphology(region: Region) -> np.ndarray[Any, Any]:
             compactness ** (1 / 3),
             compactness ** (-1 / 3) - 1,
             _shift(region, centre, spacing),
-            _diameter(corners),
+            find_diameter(corners),
             major,
             minor,
             least,
@@ -62,7 +63,7 @@ def measure_morphology(region: Region) -> np.ndarray[Any, Any]:
             volume / hull_volume,
             area / hull_area,
             volume * region.values.mean() if region.values.size else math.nan,
-            *_autocorrelation(region, spacing),
+            *measure_autocorrelation(region),
         ]
     )
 
@@ -98,15 +99,10 @@ def _shift(region: Region, centre: np.ndarray[Any, Any], spacing: np.ndarray[Any
     if total == 0:
         return math.nan
     weighted = np.where(region.measured, region.image, 0)
-    sides = [weighted.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    flat = weighted.sum(axis=0)
+    sides = (weighted.sum(axis=(1, 2)), flat.sum(axis=1), flat.sum(axis=0))
     heavy = np.array([side @ np.arange(len(side)) for side in sides]) / total
     return float(np.linalg.norm((heavy - centre) * spacing))
-
-
-def _diameter(corners: np.ndarray[Any, Any]) -> float:
-    from scipy.spatial.distance import pdist
-
-    return float(pdist(corners).max())
 
 
 def _ellipsoid_area(a: float, b: float, c: float) -> float:
@@ -125,62 +121,3 @@ def _ellipsoid_area(a: float, b: float, c: float) -> float:
         total += now / (1 - 4 * n * n)
         before, now = now, ((2 * n + 1) * (alpha2 + beta2) / 2 * now - n * alpha2 * beta2 * before) / (n + 1)
     return 4 * math.pi * a * b * total
-
-
-def _autocorrelation(region: Region, spacing: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Return Moran's I and Geary's C over all pairs of voxels, weighted by the inverse of their distance.
-
-    The pairs of equal offset share a weight, so their sums are a convolution, done by Fourier transforms: exact but for
-    rounding, where a loop over the pairs of a large region would take hours.
-    """
-    import numpy as np
-    from scipy import fft
-
-    from integrate.features.radiomics.morphology_kernels import sum_spectra
-
-    values = region.values
-    if values.size < 2 or values.min() == values.max():
-        return math.nan, math.nan
-    cut = _bounding_box(region.measured)
-    present = region.measured[cut].astype(np.float64)
-    off = np.where(region.measured[cut], region.image[cut] - values.mean(), 0.0)
-    shape = tuple(2 * fft.next_fast_len(n, real=True) for n in present.shape)
-    weights = _weight_spectrum(shape, spacing)
-    planes = [_plane_spectrum(one, shape) for one in (present, off, off * off)]
-    sums = np.zeros(3)
-    for first in range(0, shape[1], _ROWS):  # whole spectra would not fit the processor's cache
-        has, has_off, has_square = (fft.fft(one[:, first : first + _ROWS], shape[0], axis=0) for one in planes)
-        sums += sum_spectra(weights, has, has_off, has_square, first, shape)
-    pairs, products, squares = sums / math.prod(shape)
-    variance = float((off * off).sum())
-    moran = values.size / pairs * products / variance
-    geary = (values.size - 1) / (2 * pairs) * (2 * squares - 2 * products) / variance
-    return float(moran), float(geary)
-
-
-def _bounding_box(mask: np.ndarray[Any, Any]) -> tuple[slice, ...]:
-    import numpy as np
-
-    ends = []
-    for axis in range(3):
-        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        ends.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(ends)
-
-
-def _plane_spectrum(values: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
-    """Return the half spectrum within slices of values with zeros appended, not transforming rows of only those."""
-    from scipy import fft
-
-    return fft.fft(fft.rfft(values, shape[2], axis=2), shape[1], axis=1)
-
-
-def _weight_spectrum(shape: tuple[int, ...], spacing: np.ndarray[Any, Any]) -> Any:
-    """Return the spectrum of 1 / distance over all offsets, 0 for none: an eighth of it, as it is even."""
-    import numpy as np
-    from scipy import fft
-
-    squares = [(np.arange(size // 2 + 1) * step) ** 2 for size, step in zip(shape, spacing, strict=True)]
-    distance = np.sqrt(squares[0][:, None, None] + squares[1][None, :, None] + squares[2])
-    distance[0, 0, 0] = np.inf
-    return fft.dctn(1 / distance, type=1)

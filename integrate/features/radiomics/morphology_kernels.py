@@ -7,7 +7,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-__all__ = ["average_spheres", "count_cells", "find_corners", "sum_moments", "sum_spectra"]
+__all__ = ["count_cells", "find_corners", "find_diameter", "sum_moments", "sum_spheres"]
 
 Array = np.ndarray[Any, Any]
 
@@ -36,35 +36,70 @@ def count_cells(inside: Array) -> tuple[Array, Array]:
 
 @nb.njit(nogil=True, cache=True)
 def find_corners(inside: Array) -> Array:
-    """Return mesh vertices ``(z, y, x)`` in voxels of the padded mask: of those on one line along x, first and last.
+    """Return mesh vertices ``(z, y, x)`` in voxels of the padded mask: in every plane of them the corners of the hull.
 
-    A vertex lies halfway between a voxel inside and a neighbour outside. Any corner of the convex hull is among them.
+    A vertex lies halfway between a voxel inside and a neighbour outside. Any corner of the convex hull of all is among
+    those of the planes, which are found in whole numbers of half voxels.
     """
     slices, rows, columns = inside.shape
-    found = np.empty((6 * slices * rows, 3))
+    found = np.empty((8 * slices * rows, 3), np.int64)
+    ends = np.empty((2 * rows, 2), np.int64)
     number = 0
-    for z in range(slices - 1):
+    for plane in range(2 * slices - 2):
+        ends[:] = -1
+        z = plane // 2
         for y in range(rows - 1):
-            for kind in range(3):
-                first, last = -1, -1
-                for x in range(columns - 1):
-                    if kind == 0:
-                        crosses = inside[z, y, x] != inside[z, y, x + 1]
-                    elif kind == 1:
-                        crosses = inside[z, y, x] != inside[z, y + 1, x]
-                    else:
-                        crosses = inside[z, y, x] != inside[z + 1, y, x]
-                    if crosses:
-                        if first < 0:
-                            first = x
-                        last = x
-                if first >= 0:
-                    for x in (first, last):
-                        found[number, 0] = z + 0.5 * (kind == 2)
-                        found[number, 1] = y + 0.5 * (kind == 1)
-                        found[number, 2] = x + 0.5 * (kind == 0)
-                        number += 1
-    return found[:number]
+            here, below, beyond = inside[z, y], inside[z, y + 1], inside[z + 1, y]
+            for x in range(columns - 1):
+                if plane % 2:
+                    if here[x] != beyond[x]:
+                        _stretch(ends[2 * y], 2 * x)
+                else:
+                    if here[x] != here[x + 1]:
+                        _stretch(ends[2 * y], 2 * x + 1)
+                    if here[x] != below[x]:
+                        _stretch(ends[2 * y + 1], 2 * x)
+        for side in range(2):
+            number = _bend(ends[:, side], 1 - 2 * side, plane, found, number)
+    return found[:number] / 2
+
+
+@nb.njit(nogil=True, cache=True)
+def _stretch(ends: Array, x: int) -> None:
+    if ends[0] < 0:
+        ends[0] = x
+    ends[1] = x
+
+
+@nb.njit(nogil=True, cache=True)
+def _bend(line: Array, sign: int, plane: int, found: Array, number: int) -> int:
+    """Append one side of the hull of a plane, the left for `sign` 1, and return how many points are found now."""
+    start = number
+    for y in range(len(line)):
+        x = line[y]
+        if x < 0:
+            continue
+        while number - start >= 2:
+            a, b = found[number - 2], found[number - 1]
+            if sign * ((x - a[2]) * (b[1] - a[1]) - (b[2] - a[2]) * (y - a[1])) > 0:
+                break
+            number -= 1
+        found[number, 0], found[number, 1], found[number, 2] = plane, y, x
+        number += 1
+    return number
+
+
+@nb.njit(nogil=True, cache=True)
+def find_diameter(points: Array) -> float:
+    """Return the largest distance of two points."""
+    largest = 0.0
+    for i in range(len(points)):
+        for j in range(i):
+            apart = 0.0
+            for axis in range(3):
+                apart += (points[i, axis] - points[j, axis]) ** 2
+            largest = max(largest, apart)
+    return np.sqrt(largest)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -94,86 +129,55 @@ def sum_moments(inside: Array) -> Array:
 
 
 @nb.njit(nogil=True, cache=True)
-def sum_spectra(
-    weights: Array, present: Array, off: Array, square: Array, first: int, shape: tuple[int, int, int]
-) -> Array:
-    """Return the weighted sums over all pairs of present · present, off · off and square · present (Parseval).
+def sum_spheres(image: Array, corner: tuple[int, int, int], shape: tuple[int, int, int], reach: Array) -> Array:
+    """Return the sums of an image over a sphere around each voxel of a box that begins at `corner`.
 
-    `weights` is an eighth of an even spectrum of `shape`; of the half spectra of the others these are the rows from
-    `first` on. Every frequency along x but 0 and the highest stands for two.
+    Nothing is added beyond the image. ``reach[|dz|, |dy|]`` is how far the sphere extends along x, -1 for not at all.
+    Each slice gives the disc of every height once, which the spheres above and below share; a disc is made of rows,
+    and a row is the difference of two running totals.
     """
-    slices, rows, half = present.shape
-    sums = np.zeros(3)
-    for z in range(slices):
-        for y in range(rows):
-            line = np.zeros(3)
-            row = weights[min(z, slices - z), min(first + y, shape[1] - first - y)]
-            for x in range(half):
-                weight = row[x] if x == 0 or 2 * x == shape[2] else 2 * row[x]
-                one, two, three = present[z, y, x], off[z, y, x], square[z, y, x]
-                line[0] += weight * (one.real * one.real + one.imag * one.imag)
-                line[1] += weight * (two.real * two.real + two.imag * two.imag)
-                line[2] += weight * (one.real * three.real + one.imag * three.imag)
-            sums += line
-    return sums
+    slices, rows, columns = shape
+    high, deep = len(reach) - 1, reach.shape[1] - 1
+    size = rows * columns
+    sums = np.zeros((slices, size))
+    lines = np.zeros((reach.max() + 1, rows + 2 * deep, columns))
+    flat = lines.reshape(len(lines), -1)
+    disc = np.empty(size)
+    for z in range(max(corner[0] - high, 0), min(corner[0] + slices + high, len(image))):
+        _sum_lines(image[z], corner[1] - deep, corner[2], lines)
+        for k in range(high + 1):
+            below, above = z - k - corner[0], z + k - corner[0]
+            if below >= slices or above < 0:
+                continue
+            disc[:] = flat[reach[k, 0], deep * columns :][:size]
+            for dy in range(1, deep + 1):
+                if reach[k, dy] >= 0:
+                    near = flat[reach[k, dy], (deep - dy) * columns :][:size]
+                    far = flat[reach[k, dy], (deep + dy) * columns :][:size]
+                    for i in range(size):
+                        disc[i] += near[i] + far[i]
+            if below >= 0:
+                sums[below] += disc
+            if k > 0 and above < slices:
+                sums[above] += disc
+    return sums.reshape(shape)
 
 
 @nb.njit(nogil=True, cache=True)
-def average_spheres(image: Array, voxels: Array, reach: Array) -> Array:
-    """Return the mean around each voxel of the known intensities in a sphere, as far as it lies in the image.
-
-    Row ``k`` of `reach` holds ``dz, dy`` and how far the sphere extends along x there. Sums come from running totals
-    along x of what differs from the mean intensity, so that they lose no digits. Totals are padded by the largest
-    extent, so that no row needs a bounds check. Voxels in one row, which are sorted, are summed side by side.
-    """
-    slices, rows, columns = image.shape
-    pz, py, px = reach[:, 0].max(), reach[:, 1].max(), reach[:, 2].max()
-    shape = (slices + 2 * pz, rows + 2 * py, columns + 2 * px + 1)
-    total = np.zeros(shape)
-    known = np.zeros(shape, np.int32)
-    centre, number = 0.0, 0
-    for value in image.ravel():
-        if not np.isnan(value):
-            centre += value
-            number += 1
-    centre /= max(number, 1)
-    for z in range(slices):
-        for y in range(rows):
-            summed, counted = 0.0, 0
-            for x in range(shape[2] - 1):
-                if px <= x < px + columns and not np.isnan(image[z, y, x - px]):
-                    summed += image[z, y, x - px] - centre
-                    counted += 1
-                total[z + pz, y + py, x + 1] = summed
-                known[z + pz, y + py, x + 1] = counted
-    totals, counts = total.ravel(), known.ravel()
-    starts = (reach[:, 0] * shape[1] + reach[:, 1]) * shape[2] - reach[:, 2]
-    stops = starts + 2 * reach[:, 2] + 1
-    everything = (2 * reach[:, 2] + 1).sum()
-    complete = number == image.size
-    means = np.empty(len(voxels))
-    sums, numbers = np.empty(columns), np.empty(columns, np.int32)
-    v = 0
-    while v < len(voxels):
-        z, y, first = voxels[v]
-        stop = v + 1
-        while stop < len(voxels) and voxels[stop, 0] == z and voxels[stop, 1] == y:
-            stop += 1
-        width = voxels[stop - 1, 2] + 1 - first
-        at = ((z + pz) * shape[1] + y + py) * shape[2] + first + px
-        within = complete and pz <= z < slices - pz and py <= y < rows - py
-        within = within and px <= first and first + width <= columns - px
-        sums[:width], numbers[:width] = 0.0, everything if within else 0
-        for k in range(len(reach)):
-            before, after = totals[at + starts[k] :][:width], totals[at + stops[k] :][:width]
-            for x in range(width):
-                sums[x] += after[x] - before[x]
-            if not within:
-                fewer, more = counts[at + starts[k] :][:width], counts[at + stops[k] :][:width]
-                for x in range(width):
-                    numbers[x] += more[x] - fewer[x]
-        for one in range(v, stop):
-            x = voxels[one, 2] - first
-            means[one] = sums[x] / numbers[x] + centre if numbers[x] else np.nan
-        v = stop
-    return means
+def _sum_lines(plane: Array, first_row: int, first: int, lines: Array) -> None:
+    """Fill ``lines[w, y, x]`` with the sum over `w` voxels to each side in a row of a plane."""
+    extents, rows, columns = lines.shape
+    margin = extents - 1
+    total = np.zeros(columns + 2 * margin + 1)
+    for y in range(rows):
+        row = first_row + y
+        if not 0 <= row < len(plane):
+            lines[:, y] = 0
+            continue
+        for i in range(columns + 2 * margin):
+            x = first - margin + i
+            total[i + 1] = total[i] + (plane[row, x] if 0 <= x < plane.shape[1] else 0.0)
+        for w in range(extents):
+            before, after = total[margin - w :], total[margin + w + 1 :]
+            for x in range(columns):
+                lines[w, y, x] = after[x] - before[x]

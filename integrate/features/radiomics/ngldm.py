@@ -18,7 +18,7 @@ def measure_dependences(neighbourhoods: Sequence[Neighbourhoods]) -> np.ndarray[
     """Return the 17 dependence features; a voxel counts itself among those it depends on."""
     import numpy as np
 
-    from integrate.features.radiomics.texture_kernels import describe_sizes
+    from integrate.features.radiomics.matrix_kernels import describe_sizes
 
     matrices = [one.dependences for one in neighbourhoods]
     return mean_of([describe_sizes(m, np.arange(1, m.shape[1] + 1), int(m.sum())) for m in matrices])

@@ -11,7 +11,7 @@ from integrate.features.radiomics.discretise import MOST_LEVELS, discretise
 from integrate.features.radiomics.filters import Filter, SimoncelliFilter
 from integrate.features.radiomics.grid import Pose, VoxelGrid, index_map, move_grid, resample_grid
 from integrate.features.radiomics.local_intensity import PEAK_RADIUS_MM
-from integrate.features.radiomics.region import Region
+from integrate.features.radiomics.region import Region, bounding_box
 from integrate.features.radiomics.response import respond, respond_everywhere
 from integrate.features.radiomics.sample import Box, fill_unknown, sample_image, sample_mask
 from integrate.features.radiomics.settings import Radiomics, Resegment
@@ -162,10 +162,9 @@ def _box(scene: Scene, ends: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) 
 def _tighten(box: Box, inside: np.ndarray[Any, Any]) -> tuple[Box, np.ndarray[Any, Any]]:
     import numpy as np
 
-    found = np.argwhere(inside)
-    first, last = found.min(axis=0), found.max(axis=0)
-    start = tuple((np.array(box[0]) + first).tolist())
-    tight = np.ascontiguousarray(inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))])
+    cut = bounding_box(inside)
+    start = tuple(first + one.start for first, one in zip(box[0], cut, strict=True))
+    tight = np.ascontiguousarray(inside[cut])
     return (start, tight.shape), tight
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Region"]
+__all__ = ["Region", "bounding_box"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,18 @@ class Region:
         return self.image[self.measured]
 
     @cached_property
-    def level_values(self) -> np.ndarray[Any, Any]:
-        """Grey levels of the measured voxels."""
-        return self.levels[1:-1, 1:-1, 1:-1][self.measured]
+    def ordered(self) -> np.ndarray[Any, Any]:
+        """Intensities of the measured voxels in ascending order."""
+        import numpy as np
+
+        return np.sort(self.values)
+
+    @cached_property
+    def level_counts(self) -> np.ndarray[Any, Any]:
+        """How many measured voxels have each grey level from 1."""
+        import numpy as np
+
+        return np.bincount(self.levels[1:-1, 1:-1, 1:-1][self.measured], minlength=self.number + 1)[1:]
 
     @cached_property
     def slices(self) -> tuple[int, ...]:
@@ -64,3 +73,15 @@ class Region:
         import numpy as np
 
         return tuple((np.flatnonzero(self.measured.any(axis=(1, 2))) + 1).tolist())
+
+
+def bounding_box(mask: np.ndarray[Any, Any]) -> tuple[slice, ...]:
+    """Return the smallest box that holds all voxels of a mask with any."""
+    import numpy as np
+
+    ends = []
+    flat = np.any(mask, axis=0)
+    for found in (np.any(mask, axis=(1, 2)), np.any(flat, axis=1), np.any(flat, axis=0)):
+        index = np.flatnonzero(found)
+        ends.append(slice(int(index[0]), int(index[-1]) + 1))
+    return tuple(ends)

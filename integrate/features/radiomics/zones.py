@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from integrate.features.radiomics.average import mean_of
-from integrate.features.radiomics.directions import neighbour_steps
+from integrate.features.radiomics.directions import half_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,17 +34,17 @@ def find_zones(region: Region, *, flat: bool) -> Zones:
     """
     import numpy as np
 
-    from integrate.features.radiomics import texture_kernels
+    from integrate.features.radiomics import zone_kernels
 
     inside = np.pad(region.inside, 1)
-    depth = texture_kernels.measure_depth(inside, flat=flat)
-    steps = neighbour_steps(inside.shape, flat=flat)
-    return Zones(*texture_kernels.find_zones(region.levels, depth, steps))
+    depth = zone_kernels.measure_depth(inside, flat=flat)
+    earlier = -half_steps(inside.shape, flat=flat)
+    return Zones(*zone_kernels.find_zones(region.levels, depth, earlier))
 
 
 def describe_zones(region: Region, zones: Zones, sizes: np.ndarray[Any, Any], dimension: str) -> np.ndarray[Any, Any]:
     """Return 16 features of the matrix of zones by level and by `sizes`, one size or depth per zone."""
-    from integrate.features.radiomics.texture_kernels import describe_sizes
+    from integrate.features.radiomics.matrix_kernels import describe_sizes
 
     return mean_of(
         [

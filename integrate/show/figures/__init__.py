@@ -9,6 +9,7 @@ from integrate.show.figures.cells import plot_cells, plot_checkerboard
 from integrate.show.figures.effects import plot_forest, plot_volcano
 from integrate.show.figures.groups import plot_association, plot_scatter
 from integrate.show.figures.heatmap import plot_heatmap
+from integrate.show.figures.results import plot_result
 from integrate.show.figures.survival import plot_survival
 from integrate.show.palette import CHANNEL_COLOURS, PALETTE
 
@@ -21,6 +22,7 @@ __all__ = [
     "plot_checkerboard",
     "plot_forest",
     "plot_heatmap",
+    "plot_result",
     "plot_scatter",
     "plot_survival",
     "plot_upset",

@@ -1,16 +1,4 @@
 // The catalog browser: what there is, by words, modality and person; a look at one item; the code that loads it.
-function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "class") made.className = value;
-    else if (name.includes("-") || name === "role") made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
-
 // Types into the notebook as a person would, so that undo and completion work: into the active cell, or into the one
 // after the panel when the panel's own cell is the active one, as it is after a click. False when there is none.
 function typeIntoNotebook(code, panel) {
@@ -44,7 +32,6 @@ class Browser {
     this.code = make("code", { class: "ig-code" });
     this.insert = make("button", { type: "button", class: "ig-insert", disabled: true, onclick: () => this.put() }, "Insert code");
     root.classList.add("ig-browser");
-    root.setAttribute("data-lm-suppress-shortcuts", "true");
     root.append(
       make("div", { class: "ig-filters", role: "search" }, this.text, this.modality, this.subject),
       this.status, this.found, this.items, make("div", { class: "ig-take" }, this.insert, this.code), this.look);
@@ -69,7 +56,7 @@ class Browser {
     this.found.replaceChildren(...found.datasets.map((one) => make("div", { role: "listitem" },
       make("button", { type: "button", "data-dataset": one.name, "aria-pressed": one.name === this.dataset, title: one.description,
         onclick: () => this.choose(one.name) },
-      make("b", {}, one.name), make("span", {}, [one.modality, `${one.items} items`].filter(Boolean).join(" · ")),
+      make("b", {}, one.name), make("span", {}, [one.modality, `${one.items} ${one.items === 1 ? "item" : "items"}`].filter(Boolean).join(" · ")),
       make("span", { class: "ig-about" }, one.description)))));
   }
   choose(name) {

@@ -1,16 +1,4 @@
 // Buttons, lists and sliders around the panes: native elements, so that keys and screen readers reach all of them.
-function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "class") made.className = value;
-    else if (name.includes("-") || name === "role" || name === "list") made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
-
 const TOOLS = [
   ["pan", "Move", "Drag moves, the wheel zooms"],
   ["lasso", "Lasso", "Drag around cells; Ctrl adds, Alt takes away"],

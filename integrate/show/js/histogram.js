@@ -4,11 +4,8 @@ const BINS = 64;
 class Histogram {
   constructor(app) {
     this.app = app;
-    this.canvas = document.createElement("canvas");
-    this.canvas.className = "ig-canvas ig-histogram";
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-label", "Histogram of the values that colour the cells; drag to select by value");
+    this.canvas = make("canvas", { class: "ig-canvas ig-histogram", tabIndex: 0, role: "application",
+      "aria-label": "Histogram of the values that colour the cells; drag, or step with the arrows and press Enter, to select by value" });
     this.context = this.canvas.getContext("2d");
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);

@@ -4,7 +4,7 @@ const GRAB = 9;  // pixels around a corner that take hold of it
 class ImagePane extends Pane {
   constructor(app) {
     super(app, "image", "Image; arrows move, plus and minus zoom, 0 shows all, V selects the cells in view");
-    if (app.places.length) this.cloud = app.cloudOf(app.places);
+    if (app.places.length) this.cloud = new Cloud(app, app.places);
   }
   cells() { return this.app.places; }
   bounds() { return this.app.spec.bounds; }
@@ -27,11 +27,10 @@ class ImagePane extends Pane {
       for (const { image, checker } of port.images) this.paintImage(image, view, port.width, checker);
       this.paintLabels(view, port.width);
       if (app.outlines && app.shown.outlines) app.painter.drawLines(view, app.outlines, [1, 1, 1, .9]);
-      if (this.cloud && app.shown.cells) {
-        const dot = app.dotSize(this.cloud.count, this.bounds(), this.scale);
-        app.painter.drawPoints(view, app.refresh(this.cloud), dot, app.thinned(this.moving));
-      }
+      const cloud = app.shown.cells && this.cloud, dot = cloud && app.dotSize(cloud.count, this.bounds(), this.scale);
+      const many = cloud && !cloud.drawFew(view, dot, this.scale);
       app.painter.copyTo(base, port.width, height, port.x);
+      if (many) cloud.drawMany(base, port, height, view, dot);
     }
     app.tiles.want(this.wanted);
     if (!app.tiles.missing && !app.waitsForLimits()) app.ready_ms ??= performance.now() - app.started;

@@ -104,9 +104,9 @@ class Painter {
     this.gl.bufferData(target, data, this.gl.STATIC_DRAW);
     return made;
   }
-  refill(buffer, data) {
-    this.gl.bindBuffer(this.gl.ARRAY_BUFFER, buffer);
-    this.gl.bufferData(this.gl.ARRAY_BUFFER, data, this.gl.DYNAMIC_DRAW);
+  refill(buffer, data, target = this.gl.ARRAY_BUFFER) {
+    this.gl.bindBuffer(target, buffer);
+    this.gl.bufferData(target, data, this.gl.DYNAMIC_DRAW);
   }
   texture(internal, format, type, width, height, data) {
     const gl = this.gl, made = gl.createTexture();
@@ -125,6 +125,10 @@ class Painter {
       for (let k = 0; k < 3; k++) data[4 * i + k] = Math.round(255 * (low[k] + (high[k] - low[k]) * part));
       data[4 * i + 3] = 255;
     }
+    this.colours = new Uint32Array(257);  // the same for pixels written one by one, and that of a missing value
+    new Uint8Array(this.colours.buffer).set(data);
+    for (let i = 0; i < 256; i++) this.colours[i] = this.colours[i] & 0xFFFFFF | 230 << 24;
+    new Uint8Array(this.colours.buffer).set([158, 166, 173, 178], 1024);
     this.gl.deleteTexture(this.table);
     this.table = this.texture(this.gl.RGBA8, this.gl.RGBA, this.gl.UNSIGNED_BYTE, 256, 1, data);
   }
@@ -166,7 +170,7 @@ class Painter {
     }
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
-  drawPoints(view, cloud, diameter, sample) {  // sample: some of them, while the view moves
+  drawPoints(view, cloud, diameter) {
     const gl = this.gl, { uniforms: u, attributes } = this.points;
     gl.useProgram(this.points.program);
     gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
@@ -179,10 +183,8 @@ class Painter {
     this.bind(attributes, "a", cloud.places, 2);
     this.bind(attributes, "v", cloud.values, 1);
     this.bind(attributes, "s", cloud.chosen, 1, gl.UNSIGNED_BYTE);
-    if (sample) {
-      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, sample.order);
-      gl.drawElements(gl.POINTS, sample.count, gl.UNSIGNED_INT, 0);
-    } else gl.drawArrays(gl.POINTS, 0, cloud.count);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, cloud.order);
+    gl.drawElements(gl.POINTS, cloud.count, gl.UNSIGNED_INT, 0);
   }
   drawLines(view, lines, ink) {
     const gl = this.gl;

@@ -3,11 +3,7 @@ class Pane {
   constructor(app, name, label) {
     this.app = app;
     this.name = name;
-    this.canvas = document.createElement("canvas");
-    this.canvas.className = `ig-canvas ig-${name}`;
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-label", label);
+    this.canvas = make("canvas", { class: `ig-canvas ig-${name}`, tabIndex: 0, role: "application", "aria-label": label });
     this.context = this.canvas.getContext("2d");
     this.base = document.createElement("canvas").getContext("2d");
     this.centre = [0, 0];
@@ -61,14 +57,8 @@ class Pane {
   moved() {
     this.draw();
   }
-  inMotion() {
-    this.moving = true;
-    clearTimeout(this.rest);
-    this.rest = setTimeout(() => { this.moving = false; this.draw(); }, 150);
-  }
   wheel(event) {
     event.preventDefault();
-    this.inMotion();
     this.zoom(Math.exp(Math.max(-240, Math.min(240, event.deltaY)) * .002), this.world(this.at(event)));
   }
   toolOf(event) { return event.shiftKey ? "lasso" : this.app.tool; }
@@ -88,8 +78,7 @@ class Pane {
     if (!trail) return;
     if (trail.tool === "pan") {
       this.centre = trail.centre.map((c, k) => c - (pixel[k] - trail.start[k]) * this.scale);
-      this.inMotion();
-      this.moved();
+        this.moved();
       return;
     }
     if (Math.hypot(pixel[0] - trail.pixel[0], pixel[1] - trail.pixel[1]) < 2) return;
@@ -202,7 +191,7 @@ class ScatterPane extends Pane {
     super(app, "embedding", `Embedding of ${places.length / 2} cells; arrows move, plus and minus zoom, V selects what is in view`);
     this.places = places;
     this.margin = 1.1;
-    this.cloud = app.cloudOf(places);
+    this.cloud = new Cloud(app, places);
   }
   cells() { return this.places; }
   bounds() {
@@ -220,8 +209,9 @@ class ScatterPane extends Pane {
   paintBase(base) {
     const { painter } = this.app, { width, height } = this;
     painter.begin(width, height, this.app.dark ? [.09, .1, .11] : [1, 1, 1]);
-    const dot = this.app.dotSize(this.cloud.count, this.extent ??= this.bounds(), this.scale);
-    painter.drawPoints(this.view(), this.app.refresh(this.cloud), Math.min(dot, 8), this.app.thinned(this.moving));
+    const dot = Math.min(this.app.dotSize(this.cloud.count, this.extent ??= this.bounds(), this.scale), 8);
+    const many = !this.cloud.drawFew(this.view(), dot, this.scale);
     painter.copyTo(base, width, height);
+    if (many) this.cloud.drawMany(base, this.ports()[0], height, this.view(), dot);
   }
 }

@@ -1,6 +1,4 @@
 // The viewer: what the kernel said, what is chosen, and the panes that show it.
-const FEW = 100000;
-
 class Viewer {
   constructor(model, root) {
     this.started = performance.now();
@@ -48,7 +46,6 @@ class Viewer {
     if (side.children.length) main.append(side);
     const foot = make("div", { class: "ig-foot" }, this.controls.where, this.controls.note);
     this.root.classList.add("ig-viewer");
-    this.root.setAttribute("data-lm-suppress-shortcuts", "true");  // JupyterLab's one-letter commands
     this.root.append(this.controls.bar, main, foot, this.controls.element);
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(main);
@@ -129,24 +126,14 @@ class Viewer {
     if (at.length) this.model.send({ type: "limits", channels: at });
   }
   // --- cells
-  cloudOf(places) {
-    return { places: this.painter.buffer(places), values: this.valueBuffer, chosen: this.chosen, count: places.length / 2 };
-  }
-  refresh(cloud) {
+  cellLook() {  // how cells are drawn, wherever they lie
     const { colouring } = this;
-    return Object.assign(cloud, { any: this.selection.any, range: colouring.kind === "category" ? [0, 255] : [colouring.low, colouring.high] });
+    return { values: this.valueBuffer, chosen: this.chosen, any: this.selection.any,
+      range: colouring.kind === "category" ? [0, 255] : [colouring.low, colouring.high] };
   }
   dotSize(count, bounds, scale) {  // as large as leaves gaps between the cells
     const apart = Math.sqrt((bounds[2] - bounds[0]) * (bounds[3] - bounds[1]) / count) / scale;
     return Math.max(count > 2e5 ? 1.5 : 3, Math.min(14, .6 * apart)) * (window.devicePixelRatio || 1);
-  }
-  thinned(moving) {  // while the view moves a hundred thousand of the cells are enough
-    if (!moving || this.selection.count <= FEW) return undefined;
-    if (!this.sample) {
-      const order = Uint32Array.from({ length: FEW }, () => Math.floor(Math.random() * this.selection.count));
-      this.sample = { order: this.painter.buffer(order, this.painter.gl.ELEMENT_ARRAY_BUFFER), count: FEW };
-    }
-    return this.sample;
   }
   readColours() {
     this.colouring = this.model.get("_colouring");

@@ -1,16 +1,4 @@
 // Three planes through a volume, with one crosshair; slices come from the kernel and are windowed here.
-function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "class") made.className = value;
-    else if (name.includes("-") || name === "role") made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
-
 // Each plane: the axis it is cut across, and which axes run down and to the right (0 is z, 1 is y, 2 is x).
 const PLANES = [["axial", 0, 1, 2], ["coronal", 1, 0, 2], ["sagittal", 2, 0, 1]];
 const KEPT = 240;
@@ -109,7 +97,6 @@ class Volume {
         onchange: () => { model.set("opacity", this.opacity); model.save_changes(); } })));
     }
     root.classList.add("ig-volume");
-    root.setAttribute("data-lm-suppress-shortcuts", "true");
     root.append(bar, make("div", { class: "ig-planes" }, ...this.planes.map((plane) => plane.element)), this.value, this.note);
     this.heard = {
       "msg:custom": (message, buffers) => this.receive(message, buffers),

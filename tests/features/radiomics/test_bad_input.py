@@ -65,6 +65,13 @@ def test_one_voxel_has_a_form_and_an_intensity_and_no_spread(settings: Radiomics
     assert value(table, "szm_sze_3D") == 1
 
 
+def test_two_voxels_have_no_robust_deviation() -> None:
+    volume = scan()
+    table = measure_radiomics(volume, mask_of(volume, (slice(3, 4), slice(3, 4), slice(3, 5))))
+    assert np.isnan(value(table, "stat_rmad"))
+    assert value(table, "stat_mad") == pytest.approx(value(table, "stat_range") / 2)
+
+
 @pytest.mark.parametrize("bins", [FixedBinNumber(16), FixedBinSize(5)])
 def test_a_constant_region_has_no_spread(bins: FixedBinNumber | FixedBinSize) -> None:
     volume = scan()
@@ -80,10 +87,20 @@ def test_a_constant_region_has_no_spread(bins: FixedBinNumber | FixedBinSize) ->
     assert value(table, "ngt_coarseness_3D") == 1e6
 
 
-def test_voxels_without_intensity_are_counted_and_left_out() -> None:
+@pytest.mark.parametrize("scale", [1e-120, 1e120])
+def test_intensities_of_any_scale_have_the_same_form(scale: float) -> None:
+    volume = scan()
+    chosen = Radiomics(families=["morphology", "statistics", "glcm"])
+    plain, scaled = (measure_radiomics(one, mask_of(volume, BOX), settings=chosen) for one in (volume, volume * scale))
+    for name in ("morph_moran_i", "morph_geary_c", "stat_skew", "stat_kurt", "stat_qcod", "cm_contrast_3D_comb"):
+        assert value(scaled, name) == pytest.approx(value(plain, name), rel=1e-9), name
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_voxels_without_intensity_are_counted_and_left_out(nothing: float) -> None:
     volume = scan()
     known = volume.values[BOX].copy()
-    volume.values[2, 3, 3:5] = np.nan
+    volume.values[2, 3, 3:5] = nothing
     known[1, 1, 2:4] = np.nan
     table = measure_radiomics(volume, mask_of(volume, BOX))
     assert table.obs[["n_voxels", "n_measured", "n_nan"]].iloc[0].tolist() == [140, 138, 2]

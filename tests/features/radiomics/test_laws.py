@@ -12,12 +12,16 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 from skimage.measure import marching_cubes, mesh_surface_area
 
+from integrate.features.radiomics.directions import half_directions
 from integrate.features.radiomics.local_intensity import PEAK_RADIUS_MM
 from integrate.features.radiomics.measure import measure_radiomics
 from integrate.features.radiomics.mesh import find_hull, measure_surface
 from integrate.features.radiomics.settings import FixedBinNumber, FixedBinSize, Radiomics, Resample
+from integrate.features.radiomics.statistics import describe_values
+from integrate.features.radiomics.texture_kernels import count_runs
 from integrate.features.radiomics.volume import make_volume
 
 SPACING = (2.5, 0.9, 0.7)
@@ -50,7 +54,9 @@ def test_the_counted_surface_is_that_of_marching_cubes(seed: int) -> None:
     volume, area = measure_surface(inside, SPACING)
     assert volume == pytest.approx(abs((a * np.cross(b, c)).sum() / 6), rel=1e-5)
     assert area == pytest.approx(mesh_surface_area(vertices, faces), rel=1e-5)
-    corners, _, _ = find_hull(inside, SPACING)
+    corners, hull_volume, hull_area = find_hull(inside, SPACING)
+    hull = ConvexHull(vertices)
+    assert (hull_volume, hull_area) == pytest.approx((hull.volume, hull.area), rel=1e-5)
     np.testing.assert_allclose(corners.max(axis=0), vertices.max(axis=0), rtol=1e-5)
     np.testing.assert_allclose(corners.min(axis=0), vertices.min(axis=0), rtol=1e-5)
     everyone = np.sqrt(((vertices[:, None].astype(float) - vertices) ** 2).sum(axis=-1)).max()
@@ -144,12 +150,26 @@ def test_textures_equal_those_of_obvious_loops(seed: int) -> None:
     assert found["dzm_lde_3D"] == pytest.approx((depths.astype(float) ** 2).mean())
     assert found["szm_z_perc_3D"] == pytest.approx(len(zones) / len(places))
 
-    runs = []
-    for line in level.reshape(-1, level.shape[2]):  # rows, one of four directions in a slice
-        runs += [len(list(group)) for one, group in itertools.groupby(line) if one]
-    whole = values(image, mask, textures=["2D_avg"], families=["glrlm"])
-    assert 0 < whole["rlm_sre_2D_avg"] <= 1
-    assert sum(runs) == len(places)
+
+@pytest.mark.parametrize("levels", [2, 6])
+def test_runs_equal_a_walk_from_every_voxel_with_another_level_behind_it(levels: int) -> None:
+    image, mask = pair(0, levels=levels)
+    level = np.pad(np.where(mask.values == 1, image.values, 0).astype(np.int32), 1)
+    directions = half_directions(flat=False)
+    expected = np.zeros((13, levels, max(level.shape)), int)
+    for d, step in enumerate(directions):
+        for at in np.argwhere(level):
+            if level[tuple(at - step)] != level[tuple(at)]:
+                length = next(n for n in itertools.count(1) if level[tuple(at + n * step)] != level[tuple(at)])
+                expected[d, level[tuple(at)] - 1, length - 1] += 1
+    np.testing.assert_array_equal(count_runs(level, 1, len(level) - 1, directions, levels), expected)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_percentiles_of_ordered_values_are_those_of_numpy(numbers: list[float]) -> None:
+    found = describe_values(np.sort(numbers))
+    for name, share in (("p10", 10), ("median", 50), ("p90", 90)):
+        assert found[name] == np.percentile(numbers, share)
 
 
 @settings(max_examples=15, deadline=None)

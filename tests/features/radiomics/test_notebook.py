@@ -12,6 +12,8 @@ from integrate.datasets.demo import notebook_path
 from integrate.join.cohort import Cohort
 from integrate.report.run import run_report
 
+pytestmark = pytest.mark.timeout(1200)  # two dozen scans, most lesions measured nine times
+
 
 def run(name: str, data_root: Path, folder: Path) -> Cohort:
     parameters = {"catalog_name": name, "data_root": str(data_root)}
