@@ -137,8 +137,8 @@ def _load(
     placed = _Placed()
     for name in sorted(names, key=lambda one: bool(_space_of(study, one))):  # first what others lie upon
         rows = study.sample_map[(study.sample_map["assay"] == name) & (study.sample_map[column] == value)]
-        if name in tables or name in study.tables or rows.empty or (rows["item"].fillna("") == "").any():
-            continue
+        if name in tables or name in study.tables or rows.empty or getattr(study.dataset(name), "keys", None):
+            continue  # of a dataset with keys the rows are the observations; it opens whole, not item by item
         for opened in study.each(name, **{column: value}):
             placed.add(name, opened, level=study.dataset(name).level)
     for name in (name for name in tables if name in names):

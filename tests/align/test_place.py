@@ -263,6 +263,34 @@ def test_a_subject_opens_without_reading_a_pixel(cells_study: Callable[[str], St
         space["masks_s1"].compute()
 
 
+def test_the_one_image_of_an_entry_without_parameters_is_placed(tmp_path: Path) -> None:
+    pixels = np.arange(48, dtype="uint16").reshape(1, 8, 6)
+    ig.write_image(make_image(pixels, channels=["DNA"], pixel_size_um=(0.5, 0.5)), tmp_path / "slide.ome.tiff")
+    (tmp_path / "clinical.csv").write_text("subject,age\nP01,50\n")
+    entries = {
+        "slide": {
+            "reader": "OmeTiff",
+            "kwargs": {"url": "{CATALOG_DIR}/slide.ome.tiff", "ids": {"subject": "P01"}},
+            "metadata": {"description": "one slide", "modality": "IF", "level": "acquisition"},
+        },
+        "clinical": {
+            "reader": "Table",
+            "kwargs": {"url": "{CATALOG_DIR}/clinical.csv", "keys": {"subject": "subject_id"}},
+            "metadata": {"description": "patients", "modality": "clinical", "level": "subject"},
+        },
+    }
+    spine = {"entry": "clinical", "key": "subject"}
+    identifiers = {"subject": {"pattern": r"(P\d+)", "ids": {"subject_id": r"\1"}}}
+    identifiers["subject_id"] = identifiers["subject"]
+    metadata = {"name": "one", "description": "d", "licence": "CC0-1.0"}
+    metadata["study"] = {"spine": spine, "identifiers": identifiers}  # type: ignore[assignment]
+    catalog = tmp_path / "one.yaml"
+    catalog.write_text(yaml.safe_dump({"version": 2, "metadata": metadata, "entries": entries}))
+    placed = load_subject(ig.open_study(ig.open_catalog(catalog)), "P01")
+    (only,) = placed.images.values()
+    np.testing.assert_array_equal(only.values, pixels)
+
+
 def test_a_subject_without_elements_is_said(simulated: tuple[Study, Path]) -> None:
     with pytest.raises(DataError, match=r"subject_id 'SIM-001' has no image, outline or table in \['rna'\]"):
         load_subject(simulated[0], "SIM-001", datasets=["rna"])
