@@ -135,8 +135,10 @@ def _asked(server: str, ask: Any) -> Any:
         raise MissingDependencyError(
             'reading from DICOMweb needs dicomweb-client: pip install "integrate[dicomweb]"'
         ) from error
+    client = DICOMwebClient(url=server.rstrip("/"))
+    client.set_http_retry_params(max_attempts=3)  # five, its default, keep who mistyped an address waiting for 30 s
     try:
-        return ask(DICOMwebClient(url=server.rstrip("/")))
+        return ask(client)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "?"
         if status == 404:
