@@ -20,7 +20,7 @@ def run(name: str, data_root: Path, folder: Path) -> Cohort:
     report = run_report(notebook_path("03_radiomics"), folder / name, parameters=parameters)
     assert report.warnings == ()
     text = report.page.read_text(encoding="utf-8")
-    for part in (f"Study · {name}", f"Cohort · {name}", "intraclass correlation", "combat", "data:image/png;base64,"):
+    for part in (f"Study · {name}", f"Cohort · {name}", "intraclass correlation", "combat", "data:image/webp;base64,"):
         assert part in text, part
     return ig.read_cohort(report.page.parent / "files" / "cohort")
 
