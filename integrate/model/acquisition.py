@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import ParameterError, some
+from integrate.errors import DataError, ParameterError, some
 from integrate.keys import ACQUISITION_ID
 from integrate.model.audit import Finding, listed
 
@@ -113,6 +113,11 @@ def gather_records(
     -------
     Table with those of the columns `MADE` that say anything, index ``acquisition_id``; ``None`` when none does. A
     finding for each column of which two sources say different things.
+
+    Raises
+    ------
+    DataError
+        If a step is no number.
     """
     import pandas as pd
 
@@ -130,8 +135,14 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     texts = {name: frame[name].where(frame[name].notna() & (frame[name] != ""), None) for name in MADE if name in frame}
-    steps = {name: pd.to_numeric(texts.pop(name), errors="coerce").astype(float) for name in SPACING if name in texts}
-    return frame.assign(**texts, **steps)
+    steps = {name: pd.to_numeric(texts[name], errors="coerce").astype(float) for name in SPACING if name in texts}
+    for name, step in steps.items():
+        wrong = texts[name][texts[name].notna() & step.isna()]
+        if len(wrong):
+            raise DataError(
+                f"{name} of {len(wrong)} items is no number: {some(wrong.unique())}; write it without its unit"
+            )
+    return frame.assign(**(texts | steps))
 
 
 def _differing(said: pd.DataFrame, name: str) -> list[Finding]:

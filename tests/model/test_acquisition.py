@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 import integrate as ig
-from integrate.errors import ParameterError
+from integrate.errors import DataError, ParameterError
 
 CATALOG = r"""
 version: 2
@@ -52,6 +52,13 @@ def test_the_table_of_acquisitions_says_what_the_catalog_says(tmp_path: Path) ->
     assert made["batch"].isna().tolist() == [True, False, False, False]
     assert made["stain"].tolist() == ["DAPI"] * 4
     assert "spacing_x" not in made  # nothing said it: no column of nothing
+
+
+def test_a_step_with_its_unit_in_it_is_an_error_and_not_a_missing_number(tmp_path: Path) -> None:
+    write_study(tmp_path, people=1)
+    (tmp_path / "assets.csv").write_text("slide,path,spacing_x\nP0-a0,0.ome.tif,0.5\nP0-a1,1.ome.tif,0.5 um\n")
+    with pytest.raises(DataError, match=r"spacing_x of 1 items is no number: '?0.5 um'?; write it without its unit"):
+        ig.open_study(ig.open_catalog(tmp_path / "catalog.yaml"))
 
 
 def test_what_the_files_say_counts_first_and_a_contradiction_is_found(tmp_path: Path) -> None:
