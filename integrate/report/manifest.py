@@ -107,8 +107,9 @@ def package_versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     installed: dict[str, str] = {}
     for one in distributions():
-        if one.metadata["Name"]:
-            installed.setdefault(str(one.metadata["Name"]), one.version)  # the first on the path is the one imported
+        told = one.metadata  # read from its file each time it is asked for
+        if told["Name"]:
+            installed.setdefault(str(told["Name"]), told["Version"])  # the first on the path is the one imported
     root = Path(__file__).resolve().parents[1]
     sources = {str(path.relative_to(root).as_posix()): hash_file(path) for path in sorted(root.rglob("*.py"))}
     ordered = {name: installed[name] for name in sorted(installed, key=str.lower)}

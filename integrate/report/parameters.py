@@ -80,13 +80,13 @@ class Parameter:
         )
 
 
-def notebook_parameters(notebook: NotebookNode) -> dict[str, Parameter]:
+def notebook_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
     """Return what a notebook may be asked, in the order it declares it.
 
     Parameters
     ----------
     notebook
-        A notebook as `nbformat.read` gives it; it is not run.
+        A notebook as `nbformat.read` gives it, or parsed as JSON with one text as each source; it is not run.
 
     Returns
     -------
@@ -98,10 +98,10 @@ def notebook_parameters(notebook: NotebookNode) -> dict[str, Parameter]:
     ReportError
         If several cells carry the tag, or the cell holds anything but plain constants.
     """
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and TAG in _tags(cell)]
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and TAG in _tags(cell)]
     if len(cells) > 1:
         raise ReportError(f"{len(cells)} cells are tagged {TAG!r}; keep the tag on one")
-    return {parameter.name: parameter for cell in cells for parameter in _declared(cell.source)}
+    return {parameter.name: parameter for cell in cells for parameter in _declared(cell["source"])}
 
 
 def check_parameters(declared: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def without_run(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _tags(cell: NotebookNode) -> list[str]:
-    return list(cell.metadata.get("tags", []))
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
 
 
 def _declared(source: str) -> Iterator[Parameter]:

@@ -152,19 +152,20 @@ def run_report(
     if not reasons and not again:
         confirm(output)
         return _finished(output, reused=True)
+    checked = _checked(asked)
     with workplace(output) as place:
         where = Path(folder).resolve() if folder is not None else place / FILES
-        _run(asked, place, output, folder=where, timeout=timeout, progress=progress, pdf=pdf)
+        _run(asked, checked, place, output, folder=where, timeout=timeout, progress=progress, pdf=pdf)
         publish(place, output)
     return _finished(output, reasons=tuple(reasons))
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is to be run: a checked notebook with the values of its parameters, and the versions before the run."""
+    """What is to be run: a notebook with the values of its parameters, and the versions before the run."""
 
     source: Path
-    notebook: NotebookNode
+    content: dict[str, Any]
     identity: dict[str, str]
     defaults: dict[str, Any]
     changed: dict[str, Any]
@@ -179,13 +180,13 @@ class _Asked:
 def _asked(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> _Asked:
     source = _existing(notebook)
     content = source.read_bytes()
-    original = _read_notebook(source.name, content)
-    declared = notebook_parameters(original)
+    parsed = _parsed(source.name, content)
+    declared = notebook_parameters(parsed)
     values = check_parameters(declared, parameters)
     defaults = {name: parameter.default for name, parameter in declared.items()}
     return _Asked(
         source=source,
-        notebook=original,
+        content=parsed,
         identity={"name": source.name, "sha256": hashlib.sha256(content).hexdigest()},
         defaults=defaults,
         changed={name: value for name, value in values.items() if value != defaults[name]},
@@ -194,9 +195,19 @@ def _asked(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> _
     )
 
 
-def _run(asked: _Asked, place: Path, output: Path, *, folder: Path, timeout: float, progress: bool, pdf: bool) -> None:
+def _run(
+    asked: _Asked,
+    notebook: NotebookNode,
+    place: Path,
+    output: Path,
+    *,
+    folder: Path,
+    timeout: float,
+    progress: bool,
+    pdf: bool,
+) -> None:
     """Execute in `place` and write every file of the report there; a failed run leaves its page in `output`."""
-    running = inject_parameters(asked.notebook, asked.changed)
+    running = inject_parameters(notebook, asked.changed)
     record = place / RECORD
     done = execute_notebook(running, folder=folder, place=place, record=record, timeout=timeout, progress=progress)
     record.touch()
@@ -259,28 +270,44 @@ def _existing(notebook: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _read_notebook(name: str, content: bytes) -> NotebookNode:
-    """Read a notebook as nbformat 4.5; cells of older files get ids by position, the same each time."""
-    import nbformat
+def _parsed(name: str, content: bytes) -> dict[str, Any]:
+    """Read a notebook as nbformat 4.5; cells of older files get ids by position, the same each time.
 
+    `nbformat`, which takes seconds to import, checks it only when it is to run: a report that stands is there at once.
+    """
     try:
-        raw = json.loads(content)
-        version = raw["nbformat"]
+        notebook: dict[str, Any] = json.loads(content)
+        version = notebook["nbformat"]
     except (ValueError, KeyError, TypeError) as error:
         raise ReportError(f"{name} is not a notebook: {type(error).__name__}: {error}") from error
     if version != 4:
         raise ReportError(f"{name} is nbformat {version}, expected 4; open and save it in JupyterLab")
     try:
-        for number, cell in enumerate(raw["cells"]):
+        for number, cell in enumerate(notebook["cells"]):
             cell.setdefault("id", f"cell-{number:03d}")
-        text = json.dumps({**raw, "nbformat_minor": 5})
-        notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+            cell["source"] = "".join(cell["source"])
+            cell["cell_type"], cell["metadata"].get("tags")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(name, error) from error
+    if not notebook["cells"]:
+        raise ReportError(f"{name} has no cells; there is nothing to report")
+    return {**notebook, "nbformat_minor": 5}
+
+
+def _checked(asked: _Asked) -> NotebookNode:
+    """Return the notebook as `nbformat` has it, if that finds it whole."""
+    import nbformat
+
+    try:
+        notebook: NotebookNode = nbformat.reads(json.dumps(asked.content), as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
     except (ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
-        raise ReportError(f"{name} is a damaged notebook: {type(error).__name__}: {error}") from error
-    if not notebook.cells:
-        raise ReportError(f"{name} has no cells; there is nothing to report")
+        raise _damaged(asked.source.name, error) from error
     return notebook
+
+
+def _damaged(name: str, error: Exception) -> ReportError:
+    return ReportError(f"{name} is a damaged notebook: {type(error).__name__}: {error}")
 
 
 def _write_report(

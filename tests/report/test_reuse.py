@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,16 @@ def test_a_load_that_is_no_file_is_never_taken_as_unchanged(
     run_report(notebook, tmp_path / "out", progress=False)
     again = run_report(notebook, tmp_path / "out", progress=False)
     assert (again.reused, again.reasons) == (False, ("postgresql://host/db cannot be checked",))
+
+
+def test_a_report_that_stands_is_there_before_anything_that_runs_notebooks_is_loaded(
+    tmp_path: Path, write_notebook: Any
+) -> None:
+    notebook = write_notebook(tmp_path / "one.ipynb", "print(1)")
+    code = (
+        "import sys; from integrate.report.run import run_report; "
+        "run_report(*sys.argv[1:], progress=False); print('nbformat' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(notebook), str(tmp_path / "out")]
+    loaded = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)]
+    assert loaded == ["True", "False"]
