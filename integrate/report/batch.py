@@ -184,11 +184,11 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _index_page(title: str, done: Sequence[BatchRow]) -> str:
-    from integrate.model.html import Html, badge, card, escape, rows
+    from integrate.model.html import Html, card, escape, rows
     from integrate.report.page import page_frame
 
     keys = list(dict.fromkeys(key for row in done for key in row.parameters))
-    listed = [(_link(row), *(str(row.parameters.get(key, "")) for key in keys), _state(row, badge)) for row in done]
+    listed = [(_link(row), *(str(row.parameters.get(key, "")) for key in keys), _state(row)) for row in done]
     failed = sum(row.report is None for row in done)
     told = f"{len(done)} reports" + (f", {failed} failed" if failed else "")
     body = f"<header><h1>{escape(title)}</h1></header>\n{card('Reports', rows(('', *keys, ''), listed), subtitle=told)}"
@@ -202,9 +202,11 @@ def _link(row: BatchRow) -> Any:
     return Html(f'<a href="{escape(row.name)}/{page}">{escape(row.name)}</a>')
 
 
-def _state(row: BatchRow, badge: Any) -> Any:
+def _state(row: BatchRow) -> Any:
+    from integrate.model.html import Html, badge, escape
+
     if row.report is None:
-        return badge(row.fault[:120], "bad")
+        return Html(f"{badge('failed', 'bad')} {escape(row.fault)}")
     if row.report.warnings:
         return badge(f"{len(row.report.warnings)} warnings", "warn")
     return badge("unchanged" if row.report.reused else f"{row.report.seconds:.0f} s", "ok")

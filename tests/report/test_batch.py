@@ -30,6 +30,7 @@ def test_a_report_per_row_and_a_failure_stops_only_its_own(
     index = done.index.read_text()
     assert 'href="P01_1/report.html"' in index
     assert 'href="P03_0/failed.html"' in index
+    assert "stopped with ZeroDivisionError: division by zero; see" in index, "the whole reason, not its beginning"
     assert str(run_batch(notebook, tmp_path / "all", rows[:2], progress=False)).startswith("2 of 2 reports, 2 of them")
 
 
