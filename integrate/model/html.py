@@ -55,7 +55,7 @@ border:1px solid var(--bd);background:var(--b2)}
 .ig path{fill:none;stroke:var(--ac)}.ig .l0{stroke:var(--no)}.ig .l1{stroke-opacity:.5}.ig .l2{stroke-opacity:.8}
 .ig .lx{stroke:var(--mu);stroke-width:1;stroke-dasharray:2 2}
 .ig .r{stroke-linecap:round}.ig .ln{stroke:var(--mu);stroke-width:1.2}.ig .bx{stroke:var(--bd);fill:var(--b2)}
-@media print{.ig{break-inside:avoid}}
+@media print{.ig tr,.ig svg{break-inside:avoid}.ig .t{break-after:avoid}}
 </style>"""
 
 

@@ -46,5 +46,7 @@ border:0;border-bottom:1px solid var(--bd);padding:.25rem .7rem;text-align:right
 .ansi-yellow-fg,.ansi-yellow-intense-fg{color:var(--num)}.ansi-magenta-fg{color:var(--kw)}.ansi-bold{font-weight:700}
 footer{margin-top:3rem;border-top:1px solid var(--bd);padding-top:1rem}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}details.code,nav{display:none}
-figure,tr,.ig{break-inside:avoid}h2,h3{break-after:avoid}.out{overflow:visible}}
+figure,tr,svg{break-inside:avoid}h2,h3{break-after:avoid}.out,.ig .x{overflow:visible}
+.out table:is(.dataframe,[id^=T_]){font-size:7pt;max-width:100%}
+.out table:is(.dataframe,[id^=T_]) :is(th,td){padding:.15rem .3rem;overflow-wrap:anywhere}}
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -65,6 +66,20 @@ def test_a_hostile_output_reaches_nothing_outside_and_runs_nothing(browser: Any,
     page.wait_for_timeout(300)
     assert [url for url in finished if "example.org" in url] == []
     assert page.title() == "Safe"
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_wide_table_fits_on_paper(browser: Any, tmp_path: Path) -> None:
+    wide = pd.DataFrame({f"a_long_name_of_column_{i}": [0.123456, 1e9] for i in range(14)})
+    file = tmp_path / "page.html"
+    file.write_text(_page(_code(_shown(text_html=wide.to_html()))))
+    page = browser.new_page(viewport={"width": 720, "height": 900})
+    page.goto(file.as_uri())
+    right = "document.querySelector('table.dataframe').getBoundingClientRect().right"
+    assert page.evaluate(right) > 720, "on the screen it scrolls"
+    page.emulate_media(media="print")
+    assert page.evaluate(right) <= 720
     page.close()
 
 
