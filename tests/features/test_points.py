@@ -86,6 +86,21 @@ def test_of_polygons_that_share_edges_each_point_belongs_to_exactly_one() -> Non
     assert table.uns["integrate"]["n_in_several"] == 0
 
 
+def test_outlines_of_thousands_of_corners_and_combs_of_steep_edges_count_as_shapely_does() -> None:
+    angle = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
+    radius = 40 + 8 * np.sin(61 * angle)
+    coast = np.stack([50 + radius * np.cos(angle), 50 + radius * np.sin(angle)], axis=1)
+    teeth = np.stack([np.linspace(0, 100, 801), np.tile([20.0, 80.0], 401)[:801]], axis=1)
+    comb = shapely.Polygon([*teeth, (100, 85), (0, 85)])
+    shapes = [shapely.Polygon(coast, [0.5 * (coast - 50) + 50]), comb, shapely.box(3, 3, 4, 4), shapely.Polygon()]
+    points = transcripts(20_000)
+    expected, times = slow_counts(points, shapes)
+    table = count_points(points, shapes, by="gene")
+    np.testing.assert_array_equal(table.X.toarray(), expected)
+    assert table.uns["integrate"]["n_in_several"] == (times > 1).sum()
+    np.testing.assert_array_equal(np.isnan(table.obsm["spatial"]).all(axis=1), [False, False, False, True])  # empty
+
+
 def test_circles_and_empty_regions() -> None:
     points = transcripts(2000)
     circles = gpd.GeoDataFrame({"radius": [10.0, 3.0, 5.0]}, geometry=shapely.points([50, 10, 900], [50, 20, 900]))
