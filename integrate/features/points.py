@@ -61,7 +61,8 @@ def count_points(
     AnnData, regions in the order of `regions` by kinds in alphabetical order; a valid SpatialData table. ``X`` is a
     sparse matrix of integer counts, and here 0 means that no such point was found.
 
-    - ``obs``: ``instance_id``, ``region``, ``n_points`` and ``area`` in squared units of the shapes.
+    - ``obs``: ``instance_id``, ``region``, ``n_points``, ``area`` in squared units of the shapes, and ``density``,
+      points per unit of area, NaN where the area is 0.
     - ``var``: unit, definition and inputs of every column, ``n_total`` and ``n_unassigned``: how many points of the
       kind there are, and how many of them lie in no region.
     - ``obsm["spatial"]``: centroids ``x, y`` of the shapes, in their coordinates.
@@ -290,13 +291,16 @@ def _table(
     names, geometry = check_names(frame), np.asarray(frame.geometry.array, dtype=object)
     radius = np.asarray(frame["radius"], np.float64) if "radius" in frame else np.full(len(frame), np.nan)
     is_circle = shapely.get_type_id(geometry) == 0
+    number = np.asarray(found.counts.sum(axis=1)).ravel()
+    area = np.where(is_circle, np.pi * radius**2, shapely.area(geometry))
     obs = pd.DataFrame(
         {
             INSTANCE_ID: names,
             "region": pd.Categorical([region] * len(names), categories=[region]),
             **{key: pd.Categorical([value] * len(names), categories=[value]) for key, value in ids.items()},
-            "n_points": np.asarray(found.counts.sum(axis=1)).ravel(),
-            "area": np.where(is_circle, np.pi * radius**2, shapely.area(geometry)),
+            "n_points": number,
+            "area": area,
+            "density": np.divide(number, area, out=np.full(len(names), np.nan), where=area > 0),
         },
         index=pd.Index([f"{region}:{name}" for name in names.tolist()], dtype=object),
     )

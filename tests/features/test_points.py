@@ -99,6 +99,7 @@ def test_outlines_of_thousands_of_corners_and_combs_of_steep_edges_count_as_shap
     np.testing.assert_array_equal(table.X.toarray(), expected)
     assert table.uns["integrate"]["n_in_several"] == (times > 1).sum()
     np.testing.assert_array_equal(np.isnan(table.obsm["spatial"]).all(axis=1), [False, False, False, True])  # empty
+    assert np.isnan(table.obs["density"].iloc[3])
 
 
 def test_circles_and_empty_regions() -> None:
@@ -108,6 +109,7 @@ def test_circles_and_empty_regions() -> None:
     distance = [np.hypot(points["x"] - 50, points["y"] - 50) <= 10, np.hypot(points["x"] - 10, points["y"] - 20) <= 3]
     assert table.X.toarray().ravel().tolist() == [distance[0].sum(), distance[1].sum(), 0]
     np.testing.assert_allclose(table.obs["area"], np.pi * np.array([100, 9, 25]))
+    np.testing.assert_array_equal(table.obs["density"], table.obs["n_points"] / table.obs["area"])
 
 
 def test_points_without_a_place_or_a_kind_are_counted_and_said() -> None:
