@@ -61,7 +61,8 @@ def count_points(
     AnnData, regions in the order of `regions` by kinds in alphabetical order; a valid SpatialData table. ``X`` is a
     sparse matrix of integer counts, and here 0 means that no such point was found.
 
-    - ``obs``: ``instance_id``, ``region``, ``n_points`` and ``area`` in squared units of the shapes.
+    - ``obs``: ``instance_id``, ``region``, ``n_points``, ``area`` in squared units of the shapes, and ``density``,
+      points per unit of area, NaN where the area is 0.
     - ``var``: unit, definition and inputs of every column, ``n_total`` and ``n_unassigned``: how many points of the
       kind there are, and how many of them lie in no region.
     - ``obsm["spatial"]``: centroids ``x, y`` of the shapes, in their coordinates.
@@ -140,6 +141,7 @@ class _Packed:
     """Outlines and the grid of candidates over them, as the kernels take them."""
 
     outlines: tuple[Any, ...]
+    slabs: tuple[Any, ...]
     grid: tuple[Any, ...]
     print: str
 
@@ -187,7 +189,7 @@ def _pack(frame: gpd.GeoDataFrame) -> _Packed:
     rings, parts = pack_rings(geometry, circles=circles)
     radii = np.asarray(frame["radius"], np.float64) if circles else np.empty(0)
     boxes = np.hstack([xy - radii[:, None], xy + radii[:, None]]) if circles else shapely.bounds(geometry)
-    outlines = (xy, rings, parts, boxes, xy if circles else np.empty((0, 2)), radii)
+    outlines = (xy, boxes, xy if circles else np.empty((0, 2)), radii)
     drawn = boxes[~np.isnan(boxes[:, 0])]
     if len(drawn) == 0:
         drawn = np.zeros((1, 4))
@@ -196,9 +198,10 @@ def _pack(frame: gpd.GeoDataFrame) -> _Packed:
     typical = float(np.median(np.maximum(drawn[:, 2] - drawn[:, 0], drawn[:, 3] - drawn[:, 1]))) / 2
     edge = max(typical, float(np.sqrt(width * height / (4 * len(drawn) + 1024))), max(width, height) / 2**20)
     shape = (int(width / edge) + 1, int(height / edge) + 1)
-    starts, items = kernels.bin_boxes(boxes, (float(left), float(top)), edge, shape)
+    lattice = ((float(left), float(top)), edge, shape)
     label = hash_settings([*map(hash_array, (xy, rings, parts, radii)), names.tolist()])
-    return _Packed(outlines, (float(left), float(top), edge, *shape, starts, items), label)
+    grid = (*lattice, *kernels.bin_boxes(boxes, *lattice))
+    return _Packed(outlines, kernels.bin_edges(xy, rings, parts, boxes), grid, label)
 
 
 def _parts(points: Any) -> list[Any]:
@@ -239,34 +242,42 @@ def _count(packed: _Packed, matrix: np.ndarray[Any, Any], by: str | None, part: 
     mixed = kernels.hash_points(x.view(np.uint64), y.view(np.uint64), np.array(numbers, np.uint64), code)
     if not np.array_equal(matrix, np.eye(3)):
         x, y = (x * row[0] + y * row[1] + row[2] for row in matrix[:2])
-    keys, nowhere, several = kernels.find_points(x, y, code, max(len(names), 1), packed.outlines, packed.grid)
-    regions = len(packed.outlines[3])
-    pointers, indices, data = kernels.count_pairs_of_keys(keys, regions, max(len(names), 1))
-    counts = sparse.csr_matrix((data, indices, pointers), shape=(regions, max(len(names), 1)))[:, : len(names)]
+    order = kernels.order_points(x, y, *packed.grid[:3])
+    near = (x[order], y[order], code[order])
+    regions, kinds_or_one = len(packed.outlines[1]), max(len(names), 1)
+    keys, nowhere, several = kernels.find_points(*near, kinds_or_one, packed.outlines, packed.slabs, packed.grid)
+    pointers, indices, data = kernels.count_pairs_of_keys(keys, regions, kinds_or_one)
+    counts = sparse.csr_matrix((data, indices, pointers), shape=(regions, kinds_or_one))[:, : len(names)]
     total = np.bincount(code, minlength=len(names))
     return _Counts(names, counts, nowhere[: len(names)], total, int(several), int((~whole).sum()), int(mixed))
 
 
 def _merge(parts: Iterator[_Counts], regions: int) -> _Counts:
-    """Return the sum of all partitions, whose kinds may differ."""
+    """Return the sum of all partitions, whose kinds may differ; each is added as it comes and then forgotten."""
     import numpy as np
     from scipy import sparse
 
-    given = list(parts)
-    names = sorted({name for part in given for name, total in zip(part.names, part.total, strict=True) if total})
-    column = {name: number for number, name in enumerate(names)}
-    counts = sparse.csr_matrix((regions, len(names)), dtype=np.int64)
-    nowhere, total = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
-    for part in given:
-        own = [number for number, name in enumerate(part.names) if name in column]
-        place = np.array([column[part.names[number]] for number in own], np.int64)
-        select = sparse.csr_matrix((np.ones(len(own), np.int64), (own, place)), shape=(len(part.names), len(names)))
-        counts = counts + part.counts @ select
-        np.add.at(nowhere, place, part.nowhere[own])
-        np.add.at(total, place, part.total[own])
+    column: dict[str, int] = {}
+    counts = sparse.csr_matrix((regions, 0), dtype=np.int64)
+    nowhere, total = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    several = left_out = mixed = 0
+    for part in parts:
+        place = np.array([column.setdefault(name, len(column)) for name in part.names], np.int64)
+        new = len(column) - len(total)
+        nowhere, total = np.pad(nowhere, (0, new)), np.pad(total, (0, new))
+        nowhere[place] += part.nowhere
+        total[place] += part.total
+        move = sparse.csr_matrix(
+            (np.ones(len(place), np.int64), place, np.arange(len(place) + 1)), (len(place), len(column))
+        )
+        counts.resize(regions, len(column))
+        counts = counts + part.counts @ move
+        several, left_out, mixed = several + part.several, left_out + part.left_out, mixed + part.print
+    names = sorted(name for name, number in column.items() if total[number])
+    order = np.array([column[name] for name in names], np.int64)
+    counts = counts[:, order]
     counts.sort_indices()
-    several, left_out = (sum(getattr(part, name) for part in given) for name in ("several", "left_out"))
-    return _Counts(names, counts, nowhere, total, several, left_out, sum(part.print for part in given) % 2**64)
+    return _Counts(names, counts, nowhere[order], total[order], several, left_out, mixed % 2**64)
 
 
 def _table(
@@ -280,13 +291,16 @@ def _table(
     names, geometry = check_names(frame), np.asarray(frame.geometry.array, dtype=object)
     radius = np.asarray(frame["radius"], np.float64) if "radius" in frame else np.full(len(frame), np.nan)
     is_circle = shapely.get_type_id(geometry) == 0
+    number = np.asarray(found.counts.sum(axis=1)).ravel()
+    area = np.where(is_circle, np.pi * radius**2, shapely.area(geometry))
     obs = pd.DataFrame(
         {
             INSTANCE_ID: names,
             "region": pd.Categorical([region] * len(names), categories=[region]),
             **{key: pd.Categorical([value] * len(names), categories=[value]) for key, value in ids.items()},
-            "n_points": np.asarray(found.counts.sum(axis=1)).ravel(),
-            "area": np.where(is_circle, np.pi * radius**2, shapely.area(geometry)),
+            "n_points": number,
+            "area": area,
+            "density": np.divide(number, area, out=np.full(len(names), np.nan), where=area > 0),
         },
         index=pd.Index([f"{region}:{name}" for name in names.tolist()], dtype=object),
     )
@@ -296,8 +310,8 @@ def _table(
         for name in found.names
     ]
     var = feature_table(features).assign(n_total=found.total, n_unassigned=found.nowhere)
-    centre = shapely.centroid(geometry)
-    place = np.stack([shapely.get_x(centre), shapely.get_y(centre)], axis=1)  # NaN where a shape is empty
+    place = np.full((len(geometry), 2), np.nan)
+    place[~shapely.is_empty(geometry)] = shapely.get_coordinates(shapely.centroid(geometry))
     table = ad.AnnData(X=found.counts, obs=obs, var=var, obsm={"spatial": place})
     table.uns[ATTRS] = notes
     annotated = region if table.n_obs else []

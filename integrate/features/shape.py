@@ -27,6 +27,7 @@ DESCRIPTORS: Final[dict[str, tuple[tuple[str, int | str], ...]]] = {
     "centroid": (("centroid_y", 1), ("centroid_x", 1)),
     "bounding_box": (("bbox_min_y", 1), ("bbox_min_x", 1), ("bbox_max_y", 1), ("bbox_max_x", 1)),
     "equivalent_diameter": (("equivalent_diameter", 1),),
+    "moments": (("moment_yy", 2), ("moment_xx", 2), ("moment_xy", 2)),
     "axes": (("axis_major", 1), ("axis_minor", 1)),
     "eccentricity": (("eccentricity", "1"),),
     "orientation": (("orientation_rad", "rad"),),
@@ -40,6 +41,9 @@ DESCRIPTORS: Final[dict[str, tuple[tuple[str, int | str], ...]]] = {
 #: Descriptors of the convex hull, for which every region is looked at as a whole.
 _OF_HULL: Final = frozenset({"solidity", "convexity", "feret"})
 
+#: Descriptors that most people do not ask for.
+_ON_REQUEST: Final = _OF_HULL | {"euler_number", "moments"}
+
 #: Descriptors made from neighbouring pairs of pixels.
 _OF_PAIRS: Final = frozenset({"perimeter", "convexity", "euler_number"})
 
@@ -52,9 +56,10 @@ class Shape(WholeFamily):
     ----------
     descriptors
         Any of ``"area"``, ``"centroid"``, ``"bounding_box"``, ``"equivalent_diameter"``, ``"axes"``,
-        ``"eccentricity"``, ``"orientation"`` and ``"perimeter"``; and, not by default, ``"euler_number"`` (parts minus
-        holes, pixels that touch at a corner being one part), ``"solidity"`` (area over that of the convex hull),
-        ``"convexity"`` (perimeter of the hull over that of the region) and ``"feret"`` (largest and smallest width).
+        ``"eccentricity"``, ``"orientation"`` and ``"perimeter"``; and, not by default, ``"moments"`` (central second
+        moments of pixel centres over their number), ``"euler_number"`` (parts minus holes, pixels that touch at a
+        corner being one part), ``"solidity"`` (area over that of the convex hull), ``"convexity"`` (perimeter of the
+        hull over that of the region) and ``"feret"`` (largest and smallest width).
 
     Notes
     -----
@@ -79,7 +84,7 @@ class Shape(WholeFamily):
     reads_pixels: ClassVar[bool] = False
     reads_whole: ClassVar[Literal["regions", "channels", "image"]] = "regions"
 
-    descriptors: tuple[str, ...] = tuple(name for name in DESCRIPTORS if name not in _OF_HULL | {"euler_number"})
+    descriptors: tuple[str, ...] = tuple(name for name in DESCRIPTORS if name not in _ON_REQUEST)
 
     def __post_init__(self) -> None:
         """Refuse unknown and repeated descriptors."""
@@ -138,13 +143,15 @@ def _describe(measured: Measured) -> dict[str, np.ndarray[Any, Any]]:
     area = count_pixels(measured) * (height * width)
     centroid = find_centroids(measured)
     bounds = find_bounds(measured)
-    major, minor, orientation = _ellipse(find_moments(measured) * (height * height, width * width, height * width))
+    moments = find_moments(measured) * (height * height, width * width, height * width)
+    major, minor, orientation = _ellipse(moments)
     described = {
         "area": area,
         "centroid_y": centroid[:, 0],
         "centroid_x": centroid[:, 1],
         **{f"bbox_{end}": bounds[:, k] for k, end in enumerate(("min_y", "min_x", "max_y", "max_x"))},
         "equivalent_diameter": np.sqrt(4 * area / math.pi),
+        **{f"moment_{axes}": moments[:, k] for k, axes in enumerate(("yy", "xx", "xy"))},
         "axis_major": major,
         "axis_minor": minor,
         "eccentricity": np.sqrt(1 - np.divide(minor, major, out=np.ones_like(major), where=major > 0) ** 2),

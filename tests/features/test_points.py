@@ -86,6 +86,22 @@ def test_of_polygons_that_share_edges_each_point_belongs_to_exactly_one() -> Non
     assert table.uns["integrate"]["n_in_several"] == 0
 
 
+def test_outlines_of_thousands_of_corners_and_combs_of_steep_edges_count_as_shapely_does() -> None:
+    angle = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
+    radius = 40 + 8 * np.sin(61 * angle)
+    coast = np.stack([50 + radius * np.cos(angle), 50 + radius * np.sin(angle)], axis=1)
+    teeth = np.stack([np.linspace(0, 100, 801), np.tile([20.0, 80.0], 401)[:801]], axis=1)
+    comb = shapely.Polygon([*teeth, (100, 85), (0, 85)])
+    shapes = [shapely.Polygon(coast, [0.5 * (coast - 50) + 50]), comb, shapely.box(3, 3, 4, 4), shapely.Polygon()]
+    points = transcripts(20_000)
+    expected, times = slow_counts(points, shapes)
+    table = count_points(points, shapes, by="gene")
+    np.testing.assert_array_equal(table.X.toarray(), expected)
+    assert table.uns["integrate"]["n_in_several"] == (times > 1).sum()
+    np.testing.assert_array_equal(np.isnan(table.obsm["spatial"]).all(axis=1), [False, False, False, True])  # empty
+    assert np.isnan(table.obs["density"].iloc[3])
+
+
 def test_circles_and_empty_regions() -> None:
     points = transcripts(2000)
     circles = gpd.GeoDataFrame({"radius": [10.0, 3.0, 5.0]}, geometry=shapely.points([50, 10, 900], [50, 20, 900]))
@@ -93,6 +109,7 @@ def test_circles_and_empty_regions() -> None:
     distance = [np.hypot(points["x"] - 50, points["y"] - 50) <= 10, np.hypot(points["x"] - 10, points["y"] - 20) <= 3]
     assert table.X.toarray().ravel().tolist() == [distance[0].sum(), distance[1].sum(), 0]
     np.testing.assert_allclose(table.obs["area"], np.pi * np.array([100, 9, 25]))
+    np.testing.assert_array_equal(table.obs["density"], table.obs["n_points"] / table.obs["area"])
 
 
 def test_points_without_a_place_or_a_kind_are_counted_and_said() -> None:

@@ -68,6 +68,18 @@ def test_shapes_equal_scikit_image_wherever_the_labels_are_cut(
     np.testing.assert_allclose(turns, turns.round(), atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(1.0, 1.0), (0.5, 2.0)])
+def test_moments_are_those_of_scikit_image_over_the_number_of_pixels(size: tuple[float, float]) -> None:
+    labels = np.random.default_rng(0).choice([0, 1, 1, 2], (12, 9)).astype(np.int32)
+    image = make_image(np.zeros((1, 12, 9), np.uint8), channels=["A"], pixel_size_um=size)
+    found = measure(image, labels, features=[Shape(("moments",))])
+    theirs = pd.DataFrame(regionprops_table(labels, spacing=size, properties=["moments_central"]))
+    for name, power in (("yy", "2-0"), ("xx", "0-2"), ("xy", "1-1")):
+        expected = theirs[f"moments_central-{power}"] / theirs["moments_central-0-0"]
+        np.testing.assert_allclose(found.to_df()[f"moment_{name}_um2"], expected, rtol=1e-12)
+    assert found.var["unit"].unique().tolist() == ["um2"]
+
+
 def of_hulls(labels: np.ndarray, size: tuple[float, float] = (1.0, 1.0)) -> pd.DataFrame:
     image = make_image(np.zeros((1, *labels.shape), np.uint8), channels=["A"], pixel_size_um=size)
     table = measure(image, labels, features=[Shape(("solidity", "convexity", "feret", "euler_number", "perimeter"))])
