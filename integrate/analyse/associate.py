@@ -98,7 +98,8 @@ def associate(
     reason``. Effects: rho or r (-1 to 1); rank-biserial, P(first group larger) - P(smaller); epsilon² or eta² and
     Cramér's V (0 to 1, without confidence limits); logarithms of odds ratios. ``n_obs`` is pairwise complete,
     ``n_missing`` counts units in which x, y, a covariate or the stratum is missing, ``groups`` the observations per
-    group. Where an effect is NaN, ``reason`` says why: odds that separate have no finite ratio.
+    group. Where an effect is NaN, ``reason`` says why. Odds of what tells the groups apart would be infinite: they are
+    estimated by Firth's penalised likelihood, which method and reason say.
 
     Raises
     ------

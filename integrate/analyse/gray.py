@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.incidence import competing_follow_up
-from integrate.analyse.results import result_table
-from integrate.analyse.score_test import score_tests
-from integrate.analyse.unit import check_choice
+from integrate.analyse.score_test import ScoreTest, score_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +15,8 @@ if TYPE_CHECKING:
     from integrate.model.outcome import TimeToEvent
 
 __all__ = ["compare_incidence"]
+
+TEST = ScoreTest("compare_incidence", "Gray", "log subdistribution hazard ratio (score)")
 
 
 def compare_incidence(
@@ -71,17 +70,13 @@ def compare_incidence(
     """
     import numpy as np
 
-    check_choice("fdr", fdr, ADJUSTMENTS)
     given, other = competing_follow_up(cohort, outcome, competing, unit=unit)
     cause = np.where(given.event, 1, np.where(other.event, 2, 0))
 
     def score(rows: Any, codes: Any, k: int) -> tuple[Any, Any, Any]:
         return _score(given.time[rows], cause[rows], codes, k)
 
-    table = score_tests(cohort, x, given.known, score, name="Gray", strata=strata, fdr=fdr)
-    table["effect_name"] = "log subdistribution hazard ratio (score)"
-    settings = {"x": x, "unit": unit, "strata": strata, "fdr": fdr}
-    return result_table("compare_incidence", table, study=cohort.name, settings=settings)
+    return score_tests(cohort, x, given.known, score, test=TEST, unit=unit, strata=strata, fdr=fdr)
 
 
 def _score(time: Any, cause: Any, codes: Any, k: int) -> tuple[Any, Any, Any]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.follow_up import follow_up
-from integrate.analyse.results import result_table
-from integrate.analyse.score_test import score_tests
-from integrate.analyse.unit import check_choice
+from integrate.analyse.score_test import ScoreTest, score_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +15,8 @@ if TYPE_CHECKING:
     from integrate.model.outcome import TimeToEvent
 
 __all__ = ["logrank"]
+
+TEST = ScoreTest("logrank", "logrank", "log hazard ratio (Peto)")
 
 
 def logrank(
@@ -60,16 +59,12 @@ def logrank(
        statistic  df  n_events
     0        2.0   1         2
     """
-    check_choice("fdr", fdr, ADJUSTMENTS)
     given = follow_up(cohort, outcome, unit=unit)
 
     def score(rows: Any, codes: Any, k: int) -> tuple[Any, Any, Any]:
         return _score(given.time[rows], given.event[rows], codes, k)
 
-    table = score_tests(cohort, x, given.known, score, name="logrank", strata=strata, fdr=fdr)
-    table["effect_name"] = "log hazard ratio (Peto)"
-    settings = {"x": x, "unit": unit, "strata": strata, "fdr": fdr}
-    return result_table("logrank", table, study=cohort.name, settings=settings)
+    return score_tests(cohort, x, given.known, score, test=TEST, unit=unit, strata=strata, fdr=fdr)
 
 
 def _score(time: Any, event: Any, codes: Any, k: int) -> tuple[Any, Any, Any]:

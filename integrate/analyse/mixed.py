@@ -12,6 +12,7 @@ from integrate.analyse.unit import check_choice, check_repeated
 from integrate.analyse.variables import choose_variables, model_terms, normal_scores, numbers_only
 from integrate.errors import ParameterError, some
 from integrate.keys import LEVELS, SUBJECT_ID
+from integrate.model.progress import follow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,8 @@ RANDOM: dict[str, tuple[str, ...]] = {
     "subject/specimen": ("subject", "specimen"),
 }
 TRANSFORMS: dict[str | None, str] = {None: "coefficient", "rank": "coefficient in SD of ranks"}
+#: Features between two moves of the bar.
+BLOCK = 200
 
 
 class Fitted(NamedTuple):
@@ -232,8 +235,9 @@ def _fit(
     design = np.column_stack([np.ones(len(order)), matrix[order]])
     inner, outer = np.ascontiguousarray(groups[order, -1]), np.ascontiguousarray(groups[order, 0])
     nested = groups.shape[1] - 1
-    fits = scan_mixed(np.ascontiguousarray(values.T), design, inner, outer, nested)
-    beta, error, freedom, variances, ended = fits
+    blocks = np.array_split(np.ascontiguousarray(values.T), max(1, -(-values.shape[1] // BLOCK)))
+    fits = [scan_mixed(block, design, inner, outer, nested) for block in follow(blocks, "mixed models", unit="block")]
+    beta, error, freedom, variances, ended = (np.concatenate(parts) for parts in zip(*fits, strict=True))
     known = ~np.isnan(values)
     subjects = _group_codes(cohort, "subject")[order]
     counts = np.array([len(np.unique(subjects[column])) for column in known.T], dtype=np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.analyse.correlate import patterns
+from integrate.analyse.firth import fit_firth
 from integrate.analyse.question import EFFECTS, Question, chosen_codes
 from integrate.analyse.results import Z_95
 from integrate.analyse.variables import Variables
@@ -19,6 +20,8 @@ __all__ = ["Odds", "fit_odds", "odds_pairs"]
 STEPS = 60
 #: Information that fell below this share of what it was at the start belongs to an estimate that runs away.
 EXHAUSTED = 1e-7
+SEPARATED = "no finite estimate: it tells the groups apart (separation)"
+PENALISED = "it tells the groups apart (separation): of a penalised likelihood"
 #: Numbers in the largest intermediate.
 BLOCK = 20_000_000
 
@@ -64,23 +67,26 @@ def _odds_table(values: Any, second: Any, rows: Any, question: Question, names: 
     import pandas as pd
     from scipy import stats
 
-    size = values.shape[1]
-    effect, error = np.full(size, np.nan), np.full(size, np.nan)
-    reason, counts = np.full(size, "", dtype=object), np.zeros((size, 2), dtype=np.int64)
+    told = np.full((values.shape[1], 4), np.nan)
+    reason, counts = np.full(len(told), "", dtype=object), np.zeros((len(told), 2), dtype=np.int64)
     for known, columns in patterns(values):
         here = np.flatnonzero(known)
-        found = fit_odds(values[np.ix_(here, columns)], second[here], question.beside(rows[here]))
-        effect[columns], error[columns], reason[columns] = found
-        counts[columns] = [(~second[here]).sum(), second[here].sum()]
+        x, of_second, beside = values[np.ix_(here, columns)], second[here], question.beside(rows[here])
+        effect, error, reason[columns] = fit_odds(x, of_second, beside)
+        p = 2 * stats.norm.sf(np.abs(effect / error))
+        told[columns] = np.column_stack([effect, effect - Z_95 * error, effect + Z_95 * error, p])
+        for place in np.flatnonzero(reason[columns] == SEPARATED):
+            told[columns[place]] = fit_firth(x[:, place], of_second, beside)
+        counts[columns] = [(~of_second).sum(), of_second.sum()]
+    penalised = reason == SEPARATED
+    reason[penalised] = PENALISED
     words = "stratified " if question.strata is not None else ""
+    words += "adjusted " if question.adjust is not None else ""
     return pd.DataFrame(
         {
-            "method": f"{words}{'adjusted ' if question.adjust is not None else ''}logistic",
+            "method": np.where(penalised, f"{words}logistic (Firth)", f"{words}logistic"),
             "effect_name": f"{EFFECTS['logistic']} of {names[1]}",
-            "effect": effect,
-            "ci_low": effect - Z_95 * error,
-            "ci_high": effect + Z_95 * error,
-            "p": 2 * stats.norm.sf(np.abs(effect / error)),
+            **dict(zip(("effect", "ci_low", "ci_high", "p"), told.T, strict=True)),
             "n_obs": counts.sum(axis=1),
             "n_subjects": question.subjects_of(~np.isnan(values), rows),
             "groups": [", ".join(f"{g} = {n}" for g, n in zip(names, row, strict=True)) for row in counts],
@@ -104,7 +110,7 @@ def fit_odds(x: Any, second: Any, covariates: Any) -> Odds:
     Notes
     -----
     Newton's method on standardised columns. A variable that, alone or with covariates, tells the groups apart has no
-    finite estimate (separation): NaN, with the reason.
+    finite estimate (separation): NaN, with `SEPARATED` as the reason; `fit_firth` has one.
     """
     import numpy as np
 
@@ -159,13 +165,13 @@ def _newton(x: Any, design: Any, y: Any) -> tuple[Any, Any, Any]:
         score = np.einsum("mnk,mn->mk", rows[here], y - chance)
         information[here] = _information(rows[here], beta[here])
         lost = np.linalg.eigvalsh(information[here])[:, 0] < EXHAUSTED * smallest[here]
-        reason[here[lost]] = "no finite estimate: it tells the groups apart (separation)"
+        reason[here[lost]] = SEPARATED
         running[here[lost]] = False
         here, score = here[~lost], score[~lost]
         change = np.linalg.solve(information[here], score[:, :, None])[:, :, 0]
         beta[here] += change * np.minimum(1, 5 / np.maximum(np.abs(change).max(axis=1), 1e-300))[:, None]
         running[here[np.abs(change).max(axis=1) < 1e-10 * (1 + np.abs(beta[here]).max(axis=1))]] = False
-    reason[running] = "no finite estimate: it tells the groups apart (separation)"
+    reason[running] = SEPARATED
     found = reason == ""
     estimate, variance = np.full(many, np.nan), np.full(many, np.nan)
     estimate[found] = beta[found, 0]

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from integrate.analyse.fdr import METHODS as ADJUSTMENTS
 from integrate.analyse.fdr import adjust_p_values
 from integrate.analyse.grouping import group_codes, strata_codes
-from integrate.analyse.results import Z_95, title_of
+from integrate.analyse.results import Z_95, result_table, title_of
+from integrate.analyse.unit import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from integrate.join.cohort import Cohort
 
-__all__ = ["score_tests"]
+__all__ = ["ScoreTest", "score_tests"]
 
 #: Of the rows of one stratum, their groups and how many groups there are: the excess of each group's events over its
 #: share, the events, and the covariance of the excess.
 Score = Callable[[Any, Any, int], tuple[Any, Any, Any]]
+
+
+class ScoreTest(NamedTuple):
+    """What a test is called: the function the user calls, the method, and its effect."""
+
+    step: str
+    name: str
+    effect_name: str
 
 
 def score_tests(
@@ -27,26 +37,28 @@ def score_tests(
     known: Any,
     score: Score,
     *,
-    name: str,
+    test: ScoreTest,
+    unit: str,
     strata: str | Sequence[str],
     fdr: str,
 ) -> pd.DataFrame:
-    """Return one row per categorical variable, with the columns of a result but the effect's name.
+    """Return the result of a score test, one row per categorical variable.
 
     Parameters
     ----------
-    cohort, x, strata, fdr
+    cohort, x, unit, strata, fdr
         What the user asked.
     known
         Which units have an outcome.
     score
         The test, in one stratum.
-    name
-        Its name.
+    test
+        What it is called.
     """
     import numpy as np
     import pandas as pd
 
+    check_choice("fdr", fdr, ADJUSTMENTS)
     layers = strata_codes(cohort, strata)
     rows = []
     for variable in [x] if isinstance(x, str) else x:
@@ -58,13 +70,14 @@ def score_tests(
         sizes = np.bincount(codes[used], minlength=len(names))
         told = zip(names, sizes, np.broadcast_to(events, len(names)), np.broadcast_to(excess, len(names)), strict=True)
         groups = ", ".join(f"{g} = {n} ({d:.0f} events, {d - e:.1f} expected)" for g, n, d, e in told if n)
-        row: dict[str, Any] = {"x": variable, "method": f"stratified {name}" if len(parts) > 1 else name}
+        row: dict[str, Any] = {"x": variable, "method": f"stratified {test.name}" if len(parts) > 1 else test.name}
         row |= {"groups": groups, "n_obs": int(used.sum()), "n_missing": int((~used).sum())}
         row["n_events"] = int(np.sum(events))
         rows.append(row | _tested(np.atleast_1d(excess), np.atleast_2d(variance)))
-    table = pd.DataFrame(rows).assign(family=title_of(x))
+    table = pd.DataFrame(rows).assign(family=title_of(x), effect_name=test.effect_name)
     table["n_subjects"], table["q"] = table["n_obs"], adjust_p_values(table["p"].to_numpy(dtype=float), method=fdr)
-    return table
+    settings = {"x": x, "unit": unit, "strata": strata, "fdr": fdr}
+    return result_table(test.step, table, study=cohort.name, settings=settings)
 
 
 def _tested(excess: Any, variance: Any) -> dict[str, Any]:

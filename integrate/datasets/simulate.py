@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.datasets.block import PIXEL_UM, Block, grow_block
 from integrate.datasets.cohort import SITES, Effects, Subject, plan_cohort, stream
+from integrate.datasets.settings import ENDINGS, Settings, chosen_modalities
 from integrate.datasets.truth import cell_table, scan_truth, subject_truth, write_parquet, write_truth
 from integrate.errors import DataError, ParameterError, some
 from integrate.model.provenance import hash_file
@@ -26,25 +27,11 @@ if TYPE_CHECKING:
     from integrate.datasets.expression import SiteShift
     from integrate.datasets.fluorescence import Exposure
 
-__all__ = ["Settings", "simulate_study"]
+__all__ = ["simulate_study"]
 
-#: Raise it whenever the same settings would give other files; folders written before are then refused, not reused.
-GENERATOR = 1
 TRUTH = "truth.json"
 SPOT_UM, PITCH_UM = 55.0, 100.0
 ANNOTATORS = ("reader1", "reader2")
-#: Modality of `assets.csv` to the ending of its acquisition ids, in the order of the table.
-ENDINGS = {"CT": "CT", "SM": "HE", "IF": "IF", "visium": "VIS", "annotation": "OUT"}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that decides the bytes of a simulated study."""
-
-    subjects: int
-    seed: int
-    section_um: float
-    generator: int = GENERATOR
 
 
 def simulate_study(
@@ -53,6 +40,7 @@ def simulate_study(
     subjects: int = 24,
     seed: int = 20260101,
     section_um: float = 480.0,
+    modalities: Collection[str] | None = None,
     quiet: bool = False,
 ) -> Path:
     """Write the simulated study and return its folder; return at once when it is already there.
@@ -72,6 +60,9 @@ def simulate_study(
         Seed of everything; equal settings give equal bytes with equal versions of the libraries.
     section_um
         Edge of a tissue section in micrometres; pictures have two pixels per micrometre.
+    modalities
+        Which image files to write, of ``"CT"``, ``"SM"`` (H&E), ``"IF"``, ``"visium"`` and ``"annotation"``; the last
+        two are of the slide and come with it only. ``None`` is all. A file's bytes do not depend on the others.
     quiet
         Show no progress bar.
 
@@ -82,7 +73,7 @@ def simulate_study(
     Raises
     ------
     ParameterError
-        If there is no subject, or a section is smaller than 150 um.
+        If there is no subject, a section is smaller than 150 um, or a modality is not known or lacks its slide.
     DataError
         If the folder holds something else, or a study with other settings.
 
@@ -93,7 +84,7 @@ def simulate_study(
     ...     sorted(path.name for path in study.iterdir())[:4]
     ['assets.csv', 'clinical.csv', 'ct', 'isatab']
     """
-    settings = Settings(int(subjects), int(seed), float(section_um))
+    settings = Settings(int(subjects), int(seed), float(section_um), modalities=chosen_modalities(modalities))
     if settings.subjects < 1 or settings.section_um < 150 or settings.seed < 0:
         raise ParameterError(f"{settings}: a study needs a subject, sections of 150 um or more and a seed from 0")
     target = Path.home() / ".cache" / "integrate" / "demo" if folder is None else Path(folder).expanduser()
@@ -117,10 +108,12 @@ def _is_standing(folder: Path, settings: Settings) -> bool:
         found = dict(json.loads((folder / TRUTH).read_text(encoding="utf-8"))["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / TRUTH} is not the truth of a simulated study ({error!r}); {what}") from error
-    if found != asdict(settings):
-        asked = asdict(settings)
+    asked = settings.as_dict()
+    if found != asked:
         differing = [
-            f"{key}={found.get(key)!r} (asked {asked[key]!r})" for key in asked if found.get(key) != asked[key]
+            f"{key}={found.get(key)!r} (asked {asked.get(key)!r})"
+            for key in {**asked, **found}
+            if found.get(key) != asked.get(key)
         ]
         raise DataError(f"{folder} holds a study with other settings: {', '.join(differing)}; {what}")
     return True
@@ -173,7 +166,7 @@ def _write_study(folder: Path, settings: Settings, *, quiet: bool) -> None:
     write_parquet(folder / "truth_spots.parquet", (table for record in records for table in record.spots))
     write_truth(
         folder / TRUTH,
-        asdict(settings),
+        settings.as_dict(),
         effects=plan.effects,
         subjects=plan.subjects,
         planted=[record.truth for record in records],
@@ -188,10 +181,14 @@ def _plan_study(settings: Settings) -> _Plan:
     from integrate.datasets.fluorescence import plan_exposures
 
     effects = Effects()
+    subjects = plan_cohort(settings.subjects, seed=settings.seed, effects=effects)
+    if settings.modalities is not None:
+        left_out = set(ENDINGS) - set(settings.modalities)
+        subjects = [replace(subject, missing=subject.missing | left_out) for subject in subjects]
     return _Plan(
         settings,
         effects,
-        plan_cohort(settings.subjects, seed=settings.seed, effects=effects),
+        subjects,
         {site: plan_exposures(stream(settings.seed, "sites", 1, n)) for n, site in enumerate(SITES)},
         {site: plan_site_shift(stream(settings.seed, "sites", 2, n)) for n, site in enumerate(SITES)},
     )
@@ -252,11 +249,13 @@ def _write_block(folder: Path, plan: _Plan, block: Block, record: _Record) -> No
     if "IF" not in missing:
         _write_fluorescence(folder, plan, block, record)
         truth["cells_fluorescence"] = block.cells.counts()
-    slide = _write_slide(folder, plan, block, record)
-    truth["cells_slide"] = block.slide_cells.counts()
-    truth["annotator_dice"] = _write_outlines(folder, plan, block, record)
-    if block.section == 1 and "visium" not in missing:
-        _write_visium(folder, plan, block, record, slide)
+    if "SM" not in missing:
+        slide = _write_slide(folder, plan, block, record)
+        truth["cells_slide"] = block.slide_cells.counts()
+        if block.section == 1 and "visium" not in missing:
+            _write_visium(folder, plan, block, record, slide)
+    if "annotation" not in missing:
+        truth["annotator_dice"] = _write_outlines(folder, plan, block, record)
     record.truth["sections"][block.specimen_id] = truth
 
 

@@ -21,7 +21,9 @@ from integrate.errors import ParameterError
 from integrate.join.cohort import Cohort
 
 MakeCohort = Callable[..., Cohort]
-R: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "groups.json").read_text(encoding="utf-8"))
+FIXTURES = Path(__file__).parent / "fixtures"
+R: dict[str, Any] = json.loads((FIXTURES / "groups.json").read_text(encoding="utf-8"))
+FIRTH: dict[str, Any] = json.loads((FIXTURES / "firth.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -138,18 +140,44 @@ def test_many_odds_are_statsmodels_one_by_one(make_cohort: MakeCohort) -> None:
         assert found["n_obs"][place] == known.sum()
 
 
-def test_what_tells_the_groups_apart_has_no_odds(make_cohort: MakeCohort) -> None:
+def test_odds_of_what_tells_the_groups_apart_are_firths(make_cohort: MakeCohort) -> None:
+    table = {name: np.array(column, dtype=float) for name, column in FIRTH["table"].items()}
+    for name in ("response", "apart"):
+        table[name] = np.where(table[name] == 1, "yes", "no")
+    cohort = make_cohort(obs=table)
+    for name, x, y, more in (
+        ("rare", "rare", "response", {}),
+        ("adjusted", "rare", "response", {"adjust": ["marker", "age"]}),
+        ("apart", "age", "apart", {}),
+    ):
+        found = asked(cohort, x, y, method="logistic", **more)
+        theirs = [FIRTH[name][key] for key in ("effect", "low", "high", "p")]
+        assert found[["effect", "ci_low", "ci_high", "p"]].tolist() == pytest.approx(theirs, abs=1e-6)
+        assert found["method"].endswith("logistic (Firth)")
+        assert found["reason"] == "it tells the groups apart (separation): of a penalised likelihood"
+    assert asked(cohort, "marker", "response", method="logistic")["method"] == "logistic"  # has odds of its own
+
+
+def test_odds_of_a_twin_or_a_constant_are_missing(make_cohort: MakeCohort) -> None:
     x = np.arange(20.0)
-    apart, nearly = np.where(x < 10, "no", "yes"), np.where((x < 10) | (x == 12), "no", "yes")
-    table = {"x": x, "rare": np.where(x == 19, "mutated", "wild"), "one": np.ones(20), "twice": 2 * x}
-    cohort = make_cohort(obs={**table, "apart": apart, "nearly": nearly})
-    separated = asked(cohort, "x", "apart", method="logistic")
-    assert np.isnan(separated["effect"])
-    assert separated["reason"] == "no finite estimate: it tells the groups apart (separation)"
-    assert np.isfinite(asked(cohort, "x", "nearly", method="logistic")["effect"])
-    assert "separation" in asked(cohort, "rare", "nearly", method="logistic")["reason"]  # nobody mutated says no
+    nearly = np.where((x < 10) | (x == 12), "no", "yes")
+    cohort = make_cohort(obs={"x": x, "one": np.ones(20), "twice": 2 * x, "nearly": nearly})
+    assert asked(cohort, "x", "nearly", method="logistic")[["method", "reason"]].tolist() == ["logistic", ""]
     assert asked(cohort, "one", "nearly", method="logistic")["reason"] == "constant"
-    assert asked(cohort, "x", "nearly", method="logistic", adjust="twice")["reason"] == "it follows from the covariates"
+    twin = asked(cohort, "x", "nearly", method="logistic", adjust="twice")
+    assert twin["reason"] == "it follows from the covariates"
+    assert np.isnan(twin["effect"])
+
+
+def test_firths_odds_follow_a_change_of_scale(make_cohort: MakeCohort) -> None:
+    x = np.arange(20.0)
+    mirrored = make_cohort(obs={"x": x, "far": 1e6 - 1e3 * x, "apart": np.where(x < 10, "no", "yes")})
+    one, other = (asked(mirrored, name, "apart", method="logistic") for name in ("x", "far"))
+    assert one["ci_low"] > 0
+    assert [-1e3 * other[key] for key in ("effect", "ci_high", "ci_low")] == pytest.approx(
+        [one[key] for key in ("effect", "ci_low", "ci_high")], rel=1e-6
+    )
+    assert one["p"] == pytest.approx(other["p"], rel=1e-6)
 
 
 def test_categories_within_strata_are_rs_mantelhaen(people: Cohort) -> None:

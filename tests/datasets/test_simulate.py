@@ -40,6 +40,28 @@ def test_a_study_with_other_settings_is_refused(study: Path) -> None:
         simulate_study(study, subjects=5, seed=7, section_um=200, quiet=True)
 
 
+def test_a_study_of_one_modality_has_its_files_and_no_others(study: Path, tmp_path: Path) -> None:
+    ask: dict[str, Any] = {"subjects": 4, "seed": 7, "section_um": 200, "quiet": True}
+    part = simulate_study(tmp_path / "part", modalities=["IF"], **ask)
+    pictures = sorted(path.relative_to(study) for path in study.rglob("*_if.ome.tif"))
+    assert sorted(path.relative_to(part) for path in part.rglob("*.tif")) == pictures != []
+    for path in (*pictures, Path("clinical.csv"), Path("rna.h5ad")):
+        assert hash_file(part / path) == hash_file(study / path)
+    assert set(pd.read_csv(part / "assets.csv")["modality"]) == {"IF"}
+    assert not any(path.is_dir() for path in (part / "ct").iterdir())
+    with pytest.raises(DataError, match=r"modalities=\['IF'\] \(asked None\)"):
+        simulate_study(part, **ask)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "told"),
+    [(["PET"], "no modality 'PET'; name one or more of 'CT', 'SM'"), (["visium"], "name 'SM' beside")],
+)
+def test_modalities_that_cannot_be_written_are_refused(tmp_path: Path, modalities: list[str], told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
+        simulate_study(tmp_path / "study", subjects=1, section_um=150, modalities=modalities)
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, tiny: Tiny) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(DataError, match=r"holds 'mine.txt', not a simulated study"):
