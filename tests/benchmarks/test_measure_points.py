@@ -6,9 +6,7 @@ The sizes are parameters: ``INTEGRATE_BENCH_POINTS=20000000``. A peer that needs
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import dask.dataframe as dd
 import geopandas as gpd
@@ -20,7 +18,7 @@ import shapely
 
 from integrate.features.points import count_points
 
-from .cost import added_memory, fastest, timed
+from .cost import Cost, added_memory, fastest, timed
 
 pytestmark = pytest.mark.benchmark
 
@@ -44,45 +42,46 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, gpd.GeoDataF
     return path, gpd.GeoDataFrame(geometry=shapes, index=np.arange(1, CELLS + 1))
 
 
-def test_count_points_beside_its_peers(tissue: tuple[Path, gpd.GeoDataFrame]) -> None:
+@pytest.fixture(scope="module")
+def ours(tissue: tuple[Path, gpd.GeoDataFrame]) -> tuple[Cost, pd.DataFrame]:
+    """What `count_points` costs, and its counts by cell and gene."""
     path, cells = tissue
     lazy = dd.read_parquet(path, split_row_groups=True)
     count_points(lazy.partitions[0], cells, by="gene")  # compile
     reading, _ = timed(lambda: [part.compute() for part in lazy.to_delayed()])
     memory = added_memory(lambda: count_points(lazy, cells, by="gene"))
     rounds = [timed(lambda: count_points(lazy, cells, by="gene")) for _ in range(3)]
-    mine, table = fastest([cost for cost, _ in rounds]), rounds[0][1]
-    common = table.to_df().set_index(table.obs["instance_id"].to_numpy())
+    cost, table = fastest([one for one, _ in rounds]), rounds[0][1]
     print(
-        f"\n{POINTS:,} points, {CELLS:,} polygons, {GENES} genes: {mine}, {memory / 2**20:.0f} MB added; "
+        f"\n{POINTS:,} points, {CELLS:,} polygons, {GENES} genes: {cost}, {memory / 2**20:.0f} MB added; "
         f"reading takes {reading}",
         flush=True,
     )
-    peers: dict[str, Callable[[], Any]] = {
-        "sopa": lambda: by_sopa(lazy, cells),
-        "geopandas": lambda: by_geopandas(lazy, cells),
-        "spatialdata": lambda: by_spatialdata(lazy, cells),
-    }
-    for name, work in peers.items():
-        needed = 100 if name == "sopa" else 450  # bytes per point, measured
-        if psutil.virtual_memory().available < needed * POINTS:
-            print(f"{name}: left out, it needs about {needed * POINTS / 1e9:.0f} GB", flush=True)
-            continue
-        found: list[Any] = []
-        cost, memory = timed(lambda work=work, found=found: added_memory(lambda: found.append(work())))
-        if found[0] is None:
-            print(f"{name}: not installed")
-            continue
-        np.testing.assert_array_equal(found[0].loc[common.index, common.columns], common)
-        print(f"{name}: {cost.beside(mine)}, {memory / 2**20:.0f} MB added, same counts", flush=True)
+    return cost, table.to_df().set_index(table.obs["instance_id"].to_numpy())
 
 
-def by_sopa(lazy: dd.DataFrame, cells: gpd.GeoDataFrame) -> pd.DataFrame | None:
-    try:
-        from sopa.aggregation import count_transcripts
-    except ImportError:
-        return None
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", ["sopa", "geopandas", "spatialdata"])
+def test_count_points_beside_its_peers(
+    tissue: tuple[Path, gpd.GeoDataFrame], ours: tuple[Cost, pd.DataFrame], name: str
+) -> None:
+    (path, cells), (mine, counts) = tissue, ours
+    if name == "sopa":
+        pytest.importorskip("sopa")
+    needed = 100 if name == "sopa" else 450  # bytes per point, measured
+    if psutil.virtual_memory().available < needed * POINTS:
+        pytest.skip(f"{name} needs about {needed * POINTS / 1e9:.0f} GB")
+    work = {"sopa": by_sopa, "geopandas": by_geopandas, "spatialdata": by_spatialdata}[name]
+    found: list[pd.DataFrame] = []
+    lazy = dd.read_parquet(path, split_row_groups=True)
+    cost, memory = timed(lambda: added_memory(lambda: found.append(work(lazy, cells))))
+    np.testing.assert_array_equal(found[0].loc[counts.index, counts.columns], counts)
+    print(f"{name}: {cost.beside(mine)}, {memory / 2**20:.0f} MB added, same counts", flush=True)
+
+
+def by_sopa(lazy: dd.DataFrame, cells: gpd.GeoDataFrame) -> pd.DataFrame:
     import spatialdata as sd
+    from sopa.aggregation import count_transcripts
     from spatialdata.models import PointsModel, ShapesModel
 
     element, shapes = PointsModel.parse(lazy, feature_key="gene"), ShapesModel.parse(cells.copy())
