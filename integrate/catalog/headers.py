@@ -213,10 +213,11 @@ def _tiff(path: Path) -> Facts:
 
 
 def _slide(path: Path) -> Facts:
-    """Return a slide as what its first page says, where it is a TIFF; other formats keep that in a library's form."""
+    """Return a slide as what its first page says, where it is a TIFF; others, and Hamamatsu's, are for OpenSlide."""
     import tifffile
 
-    facts: Facts = {"kind": "slide", "modality": "SM"}
+    kind = "slide" if path.suffix.lower() == ".svs" else "openslide"
+    facts: Facts = {"kind": kind, "modality": "SM"}
     try:
         with tifffile.TiffFile(path) as file:
             return {**facts, **_of_page(file.pages[0])}

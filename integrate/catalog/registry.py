@@ -49,6 +49,7 @@ READERS: dict[str, str] = {
     "OmeZarr": "integrate.readers.ome_zarr:OmeZarr",
     "OmeZarrPlate": "integrate.readers.ome_zarr:OmeZarrPlate",
     "Omop": "integrate.readers.omop:Omop",
+    "OpenSlide": "integrate.readers.open_slide:OpenSlide",
     "Plate": "integrate.readers.file_series:Plate",
     "PlateField": "integrate.readers.file_series:PlateField",
     "QpTiff": "integrate.readers.qptiff:QpTiff",

@@ -118,6 +118,15 @@ class MuDataZarr(Reader):
     ------
     DataError
         If the store is no MuData, is damaged, or lacks a column that ``keys`` names.
+
+    Examples
+    --------
+    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
+    >>> people = pd.DataFrame(index=["P1", "P2"])
+    >>> rna = ad.AnnData(np.ones((2, 1)), obs=people, var=pd.DataFrame(index=["EGFR"]))
+    >>> md.MuData({"rna": rna}).write_zarr(tmp_path / "a.zarr")
+    >>> MuDataZarr(url=tmp_path / "a.zarr").read().mod["rna"].shape
+    (2, 1)
     """
 
     output_instance = "mudata:MuData"

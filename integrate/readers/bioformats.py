@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DataError, MissingDependencyError, ParameterError, some
+from integrate.errors import DataError, MissingDependencyError, ParameterError, some, warn
 from integrate.readers.base import Reader
 from integrate.readers.planes import make_planes, named_channels
+from integrate.readers.tiff_directories import last_byte
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["BioFormats"]
+__all__ = ["BioFormats", "describe_file"]
 
 #: Environment variable with the place of ``bioformats_package.jar``: a catalog may not name code to run.
 JAR = "INTEGRATE_BIOFORMATS_JAR"
@@ -58,8 +59,9 @@ class BioFormats(Reader):
     Notes
     -----
     Bio-Formats runs inside this process, once started until its end. The library is not part of this package: it is
-    the user's choice, under the GPL (all formats) or the BSD licence (open formats). Where a file is cut off it may
-    give 0 for what is missing, which no reader in front of it can tell.
+    the user's choice, under the GPL (all formats) or the BSD licence (open formats). Of a file that is cut off it gives
+    0 for what is missing. TIFF files of any kind are looked through for it here; of others, those smaller than their
+    pixels are compressed or cut off: a warning says so, unless the catalog promises their size (``verify``).
 
     Examples
     --------
@@ -75,6 +77,7 @@ class BioFormats(Reader):
         import numpy as np
 
         told = _header(path, series, level)
+        _check_whole(told["files"], told["bytes"], is_promised=bool((self.kwargs.get("verify") or {}).get("bytes")))
         blocks = ((1,) * told["shape"][0], (1,) * told["shape"][1], (1,) * told["shape"][2])
         pixels = da.map_blocks(
             _read_block,
@@ -123,7 +126,10 @@ def _java() -> Any:
 
 
 class _Opened:
-    """A file opened by Bio-Formats at one image and level, samples of colours apart; closed at the end of a block."""
+    """A file opened by Bio-Formats at one image and level; closed at the end of a block.
+
+    Colours are split here: Bio-Formats' own `ChannelSeparator` (6.11) gives 0 for an image that follows a colour one.
+    """
 
     def __init__(self, path: Path, series: int = 0, level: int = 0) -> None:
         self.java = _java()
@@ -131,7 +137,7 @@ class _Opened:
         service = java("loci.common.services.ServiceFactory")().getInstance(
             java("loci.formats.services.OMEXMLService").class_
         )
-        self.reader = java("loci.formats.ChannelSeparator")(java("loci.formats.ImageReader")())
+        self.reader = java("loci.formats.ImageReader")()
         self.reader.setFlattenedResolutions(False)
         self.metadata = service.createOMEXMLMetadata()
         self.reader.setMetadataStore(self.metadata)
@@ -151,6 +157,18 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self.reader.close()
+
+
+def describe_file(path: Path) -> str:
+    """Return what a file says of itself, as OME-XML.
+
+    Raises
+    ------
+    DataError
+        If Bio-Formats cannot read it.
+    """
+    with _Opened(path) as file:
+        return str(file.metadata.dumpXML())
 
 
 def _header(path: Path, series: int | None, level: int) -> dict[str, Any]:
@@ -178,12 +196,37 @@ def _header(path: Path, series: int | None, level: int) -> dict[str, Any]:
             "shape": (int(reader.getSizeT()), channels, int(reader.getSizeZ()), *size),
             "stored": np.dtype(TYPES[kind]).newbyteorder("<" if reader.isLittleEndian() else ">").str,
             "dtype": TYPES[kind],
-            "is_colour": channels == 3 and int(file.metadata.getChannelCount(series or 0)) == 1,
+            "is_colour": channels == 3 and int(reader.getRGBChannelCount()) == 3,
             "names": _names(file.metadata, series or 0),
             "steps": _steps(file, series or 0, (full[0] / size[0], full[1] / size[1])),
             "format": str(reader.getFormat()),
             "version": str(java("loci.formats.FormatTools").VERSION),
+            "files": sorted(Path(str(one)) for one in reader.getUsedFiles()),
+            "bytes": sum(_bytes(reader, number) for number in range(count)),
         }
+
+
+def _bytes(reader: Any, series: int) -> int:
+    """Return how many bytes the pixels of an image are when they are not compressed."""
+    reader.setSeries(series)
+    depth = int(reader.getBitsPerPixel() + 7) // 8
+    planes = int(reader.getImageCount()) * int(reader.getRGBChannelCount())
+    return planes * int(reader.getSizeX()) * int(reader.getSizeY()) * depth
+
+
+def _check_whole(files: list[Path], needed: int, *, is_promised: bool) -> None:
+    """Refuse a TIFF that is cut off, and warn of other files that are too small for their pixels."""
+    held, followed = 0, True
+    for file in files:
+        size, end = file.stat().st_size, last_byte(file)
+        held, followed = held + size, followed and end is not None
+        if end is not None and end > size:
+            raise DataError(f"{file.name} needs {end:,} bytes and has {size:,}; it is truncated, copy it again")
+    if held < needed and not followed and not is_promised:
+        warn(
+            f"{files[0].name} has {held:,} bytes for {needed:,} bytes of pixels: it is compressed, or cut off, and "
+            "then Bio-Formats gives 0 for what is missing; a catalog that promises its size (verify: bytes) can tell"
+        )
 
 
 def _names(metadata: Any, series: int) -> list[str | None]:
@@ -218,9 +261,13 @@ def _read_block(
     (t, _), (c, _), (z, _), (top, bottom), (left, right) = block_info[None]["array-location"]
     with _Opened(path, series, level) as file:
         try:
-            index = file.reader.getIndex(z, c, t)
+            samples = int(file.reader.getRGBChannelCount())
+            index = file.reader.getIndex(z, c // samples, t)
             held = bytes(file.reader.openBytes(index, left, top, right - left, bottom - top))
+            last = bool(file.reader.isInterleaved())
         except file.java.JException as error:
             raise DataError(f"a plane of {path.name} cannot be decoded ({error}); the file is damaged") from error
-    pixels = np.frombuffer(held, stored).reshape(1, 1, 1, bottom - top, right - left)
+    height, width = bottom - top, right - left
+    planes = np.frombuffer(held, stored).reshape((height, width, samples) if last else (samples, height, width))
+    pixels = (planes[..., c % samples] if last else planes[c % samples]).reshape(1, 1, 1, height, width)
     return pixels.astype(pixels.dtype.newbyteorder("="))

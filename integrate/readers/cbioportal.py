@@ -69,7 +69,7 @@ class CBioPortalStudy:
 
 
 class CBioPortal(Reader):
-    """Read a cBioPortal study folder.
+    r"""Read a cBioPortal study folder.
 
     Parameters
     ----------
@@ -91,6 +91,21 @@ class CBioPortal(Reader):
     Notes
     -----
     `OS_STATUS` and its kin stay text as written (``"1:DECEASED"``); `TimeToEvent` makes outcomes of them.
+
+    Examples
+    --------
+    >>> files = {"meta_study": "cancer_study_identifier: toy\nname: Toy\n"}
+    >>> told = "genetic_alteration_type: CLINICAL\ndatatype: {}_ATTRIBUTES\ndata_filename: {}.txt\n"
+    >>> files |= {f"meta_{one}": told.format(one.upper(), one + "s") for one in ("patient", "sample")}
+    >>> head = "#{0}\n#{0}\n#{1}\n#{2}\n{0}\n"
+    >>> columns = "PATIENT_ID\tAGE", "STRING\tNUMBER", "1\t1"
+    >>> files["patients"] = head.format(*columns) + "007\t61\n008\t[Not Available]\n"
+    >>> columns = "PATIENT_ID\tSAMPLE_ID", "STRING\tSTRING", "1\t1"
+    >>> files["samples"] = head.format(*columns) + "007\t007-T1\n008\t008-T1\n"
+    >>> for name, text in files.items():
+    ...     _ = (tmp_path / f"{name}.txt").write_text(text)
+    >>> CBioPortal(url=tmp_path).read().patients[["PATIENT_ID", "AGE"]].values.tolist()
+    [['007', 61.0], ['008', nan]]
     """
 
     output_instance = "integrate.readers.cbioportal:CBioPortalStudy"

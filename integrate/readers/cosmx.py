@@ -33,7 +33,7 @@ EAGER_BYTES = 64_000_000
 
 
 class CosMx(Reader):
-    """Read a CosMx flat-file folder as one SpatialData.
+    r"""Read a CosMx flat-file folder as one SpatialData.
 
     Parameters
     ----------
@@ -64,6 +64,20 @@ class CosMx(Reader):
         If a file is damaged or lacks a column.
     AlignmentError
         If fewer than 95 % of a field's transcripts lie on their labelled cell: labels are shifted or of another field.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> (tmp_path / "CellLabels").mkdir()
+    >>> tifffile.imwrite(tmp_path / "CellLabels" / "CellLabels_F001.tif", np.eye(4, dtype="uint16"))
+    >>> _ = (tmp_path / "S1_fov_positions_file.csv").write_text("fov,x_global_px,y_global_px\n1,100,200\n")
+    >>> header = "fov,cell_ID,x_global_px,y_global_px,x_local_px,y_local_px,target\n"
+    >>> _ = (tmp_path / "S1_tx_file.csv").write_text(header + "1,1,100.5,203.5,0.5,3.5,CD3E\n")
+    >>> data = CosMx(url=tmp_path).read()
+    >>> data["cosmx_transcripts"].compute()[["x", "y", "instance_id"]].values.tolist()
+    [[100.5, -203.5, '1_1']]
+    >>> data.attrs["integrate"]["cosmx_f1_labels"]["on_labelled_cell"]
+    1.0
     """
 
     output_instance = "spatialdata:SpatialData"

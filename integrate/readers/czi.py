@@ -47,6 +47,17 @@ class Czi(Reader):
         If the file is damaged or no CZI, its channels differ in type, or they are not those the catalog names.
     ParameterError
         If there is no such scene, or there are several and none is named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylibCZIrw import czi
+    >>> with czi.create_czi(str(tmp_path / "a.czi")) as writer:
+    ...     _ = writer.write(data=np.ones((40, 50, 1), "uint16"), plane={"C": 0})
+    ...     writer.write_metadata(document_name="a", channel_names={0: "DAPI"}, scale_x=5e-7, scale_y=5e-7)
+    >>> image = Czi(url=tmp_path / "a.czi").read()
+    >>> image.dims, image["c"].values.tolist(), image.attrs["integrate"]["pixel_size_um"]
+    (('c', 'y', 'x'), ['DAPI'], [0.5, 0.5])
     """
 
     output_instance = "xarray:DataArray"

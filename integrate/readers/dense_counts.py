@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["circle_table", "find_one", "place_circles", "read_dense_counts", "read_rows"]
+__all__ = ["circle_table", "find_one", "only_one", "place_circles", "read_dense_counts", "read_rows"]
 
-#: Rows held as numbers at a time; a puck has 50,000 columns.
-ROWS = 200
+#: Bytes of text looked at together.
+BLOCK = 16_000_000
 
 
 def find_one(folder: Path, patterns: Sequence[str], wanted: str | None, option: str) -> Path | None:
@@ -38,14 +38,23 @@ def find_one(folder: Path, patterns: Sequence[str], wanted: str | None, option: 
         return folder / wanted
     for pattern in patterns:
         found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            names = some(one.name for one in found)
-            raise ParameterError(
-                f"{folder.name!r} has {len(found)} files like {pattern}: {names}; name one with {option}="
-            )
         if found:
-            return found[0]
+            return only_one(found, folder, pattern, option)
     return None
+
+
+def only_one(found: Sequence[Path], folder: Path, pattern: str, option: str) -> Path:
+    """Return the only file that was found.
+
+    Raises
+    ------
+    ParameterError
+        If there are several.
+    """
+    if len(found) > 1:
+        names = some(one.name for one in found)
+        raise ParameterError(f"{folder.name!r} has {len(found)} files like {pattern}: {names}; name one with {option}=")
+    return found[0]
 
 
 def read_rows(file: Path, **options: Any) -> pd.DataFrame:
@@ -73,34 +82,73 @@ def read_dense_counts(file: Path) -> tuple[Any, list[str], list[str]]:
     DataError
         If the file is damaged, or holds what are no counts.
     """
-    import pandas as pd
+    import numpy as np
     from scipy.sparse import csr_matrix, vstack
 
     _check_end(file)
-    parts, names, columns = [], [], []
+    parts: list[Any] = []
+    names: list[str] = []
+    columns: list[str] = []
     try:
-        chunks = pd.read_csv(
-            file,
-            sep=_separator(file),
-            index_col=0,
-            chunksize=ROWS,
-            skiprows=_comments(file),
-            keep_default_na=False,  # a gene may be called NA
-        )
-        for chunk in chunks:
-            values = chunk.to_numpy()
-            if values.dtype.kind not in "iuf" or (values < 0).any() or (values != values).any():
-                raise DataError(f"{file.name} has values that are no counts; expected numbers from 0 in every column")
-            parts.append(csr_matrix(values.astype("float32")))
-            names += chunk.index.astype(str).tolist()
-            columns = chunk.columns.astype(str).tolist()
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, EOFError, zlib.error, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        with _opened(file) as stream:
+            header = next(line for line in iter(stream.readline, b"") if not line.startswith(b"#"))
+            columns = _fields(header.rstrip(b"\r\n"), file)
+            for block in _whole_lines(stream):
+                if not parts:  # the header may name the column of names, or not
+                    width = len(_fields(block[: block.index(b"\n")].rstrip(b"\r"), file)) - 1
+                    columns = columns[1:] if len(columns) == width + 1 else columns
+                found, counts, at, values = _scan(block, file, len(columns), before=len(names))
+                names += found
+                parts.append(csr_matrix((values, at, counts), shape=(len(found), len(columns))))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, StopIteration) as error:
         raise DataError(f"{file.name} is not a readable table of counts ({error}); it may be truncated") from error
-    if not parts:
+    if not names:
         raise DataError(f"{file.name} has no counts; it is cut off behind its header")
-    return vstack(parts).tocsr(), names, columns
+    return vstack(parts, dtype=np.float32).tocsr(), names, columns
+
+
+def _opened(file: Path) -> Any:
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
+def _fields(line: bytes, file: Path) -> list[str]:
+    return [one.strip('"') for one in line.decode().split(_separator(file))]
+
+
+def _whole_lines(stream: Any) -> Iterator[bytes]:
+    """Yield the text in blocks of whole lines."""
+    rest = b""
+    while block := stream.read(BLOCK):
+        whole, newline, tail = block.rpartition(b"\n")
+        if newline:
+            yield rest + whole + newline
+            rest = tail
+        else:
+            rest += tail
+    if rest:
+        yield rest + b"\n"
+
+
+def _scan(block: bytes, file: Path, columns: int, *, before: int) -> tuple[list[str], Any, Any, Any]:
+    """Return the names of the rows of a block and their counts as compressed rows."""
+    import numpy as np
+
+    from integrate.readers.count_kernels import BAD_COUNT, scan_rows
+
+    text = np.frombuffer(block, np.uint8)
+    rows, most = block.count(b"\n"), block.count(_separator(file).encode())
+    names, starts = np.empty((rows, 2), np.int64), np.empty(rows + 1, np.int64)
+    at, values = np.empty(most, np.int32), np.empty(most, np.float32)
+    read, fault = scan_rows(text, ord(_separator(file)), columns, names, starts, at, values)
+    if fault == BAD_COUNT:
+        raise DataError(f"{file.name} has values that are no counts; expected numbers from 0 in every column")
+    if fault:
+        raise DataError(
+            f"row {before + read + 1} of {file.name} has not the {columns} counts of its header; the file is damaged"
+        )
+    found = [block[start:stop].decode().strip('"') for start, stop in names[:read].tolist()]
+    last = int(starts[read])
+    return found, starts[: read + 1], at[:last].copy(), values[:last].copy()
 
 
 def place_circles(centres: np.ndarray[Any, Any], radius: float, space: str) -> Any:
@@ -132,15 +180,6 @@ def circle_table(matrix: Any, obs: pd.DataFrame, genes: list[str], centres: np.n
 
 def _separator(file: Path) -> str:
     return "," if file.name.removesuffix(".gz").endswith(".csv") else "\t"
-
-
-def _comments(file: Path) -> int:
-    """Return the number of lines that begin with ``#`` before the table; a ``#`` in a gene's name is none."""
-    lines = 0
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-        while stream.readline(1_000_000).startswith(b"#"):
-            lines += 1
-    return lines
 
 
 def _check_end(file: Path) -> None:

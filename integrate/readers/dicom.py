@@ -88,6 +88,21 @@ class DicomSeries(Reader):
         If no series has the wanted UID.
     MissingDependencyError
         If the pixels are compressed in a way that needs another package.
+
+    Examples
+    --------
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> slice_ = dcmread(get_testdata_file("CT_small.dcm"))
+    >>> for number in range(3):
+    ...     slice_.ImagePositionPatient[2] = 5.0 * number
+    ...     slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+    ...     slice_.save_as(tmp_path / f"{9 - number}.dcm")
+    >>> volume = DicomSeries(url=tmp_path).read()
+    >>> volume.dims, volume.shape, volume["z"].attrs["units"]
+    (('z', 'y', 'x'), (3, 128, 128), 'mm')
+    >>> [round(step, 3) for step in volume.attrs["integrate"]["spacing_mm"]]
+    [5.0, 0.661, 0.661]
     """
 
     output_instance = "xarray:DataArray"

@@ -41,6 +41,26 @@ class DicomAnnotations(Reader):
     ------
     DataError
         If the file holds no such annotations, is damaged, or speaks of millimetres of the slide, not of pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pydicom.dataset import Dataset, FileMetaDataset
+    >>> from pydicom.uid import ExplicitVRLittleEndian
+    >>> made, group = Dataset(), Dataset()
+    >>> made.file_meta = FileMetaDataset()
+    >>> made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    >>> made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.91.1"
+    >>> made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    >>> made.SeriesInstanceUID, made.Modality, made.AnnotationCoordinateType = "1.2.4", "ANN", "2D"
+    >>> made.AnnotationGroupSequence = [group]
+    >>> group.AnnotationGroupNumber, group.AnnotationGroupLabel, group.GraphicType = 1, "nuclei", "RECTANGLE"
+    >>> group.NumberOfAnnotations, corners = 1, [0, 0, 4, 0, 4, 3, 0, 3]
+    >>> group.PointCoordinatesData = np.array(corners, "<f4").tobytes()
+    >>> made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    >>> shapes = DicomAnnotations(url=tmp_path / "a.dcm").read()
+    >>> shapes["group"][0], shapes.geometry[0].area
+    ('nuclei', 12.0)
     """
 
     output_instance = "geopandas:GeoDataFrame"

@@ -51,6 +51,13 @@ class DicomImage(Reader):
         If the file is no DICOM image, is truncated, or patient or modality are not those the catalog names.
     MissingDependencyError
         If the pixels are compressed in a way that needs another package.
+
+    Examples
+    --------
+    >>> from pydicom.data import get_testdata_file
+    >>> image = DicomImage(url=get_testdata_file("CT_small.dcm")).read()
+    >>> image.dims, image.shape, image.attrs["integrate"]["modality"]
+    (('c', 'y', 'x'), (1, 128, 128), 'CT')
     """
 
     output_instance = "xarray:DataArray"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrate.errors import DataError, warn
+from integrate.errors import DataError, ParameterError, closest, warn
 from integrate.keys import ATTRS
 from integrate.readers.base import Reader
 from integrate.readers.deidentify import masked_header
@@ -40,6 +40,11 @@ COLUMNS: tuple[str, ...] = (
     *("group", "tracking_uid", "finding", "finding_code", "site", "site_code", "annotator"),
     *("measure", "measure_code", "value", "unit", "text", "text_code", "derivation", "method", "image_uid"),
 )
+#: Where outlines may be drawn, and the columns of each beside those of both.
+SPACES: dict[str, tuple[str, ...]] = {
+    "pixels": ("frame",),
+    "patient": ("roi_name", "kind", "frame_of_reference_uid"),
+}
 #: Corners of a circle.
 ARC = 64
 
@@ -68,6 +73,27 @@ class DicomReport(Reader):
     ------
     DataError
         If the file is no structured report, holds no measurement, or is damaged.
+
+    Examples
+    --------
+    >>> from pydicom.dataset import Dataset, FileMetaDataset
+    >>> from pydicom.uid import ExplicitVRLittleEndian
+    >>> def code(value, scheme, meaning):
+    ...     made = Dataset()
+    ...     made.CodeValue, made.CodingSchemeDesignator, made.CodeMeaning = value, scheme, meaning
+    ...     return [made]
+    >>> report, number, measured = Dataset(), Dataset(), Dataset()
+    >>> report.file_meta = FileMetaDataset()
+    >>> report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    >>> report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+    >>> report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    >>> measured.NumericValue, measured.MeasurementUnitsCodeSequence = "14.25", code("mm", "UCUM", "millimetre")
+    >>> number.ValueType, number.ConceptNameCodeSequence = "NUM", code("103339001", "SCT", "Long axis")
+    >>> number.MeasuredValueSequence = [measured]
+    >>> report.SeriesInstanceUID, report.Modality, report.ContentSequence = "1.2.4", "SR", [number]
+    >>> report.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    >>> DicomReport(url=tmp_path / "a.dcm").read()[["measure", "value", "unit"]].values.tolist()
+    [['Long axis', 14.25, 'mm']]
     """
 
     output_instance = "pandas:DataFrame"
@@ -94,48 +120,85 @@ class DicomReportRegions(Reader):
 
     Parameters
     ----------
-    patient_namespace
-        Key of ``ids`` that holds the PatientID; when the catalog gives it, the file must agree.
-    deidentify
-        Whether to read it as it stands in copies by `deidentify_dicom` of one project (its key is
-        ``INTEGRATE_DEIDENTIFY_KEY``): UIDs become keyed ones; texts and names are gone, codes and numbers stay.
+    space
+        ``"pixels"`` for what is drawn on an image (SCOORD), ``"patient"`` for what is drawn in millimetres of the
+        patient (SCOORD3D).
+    patient_namespace, deidentify
+        As of `DicomReport`.
 
     Returns
     -------
-    GeoDataFrame in pixels of each one's image (corner of the first pixel at 0, 0): ``geometry`` (polygons; points
-    where the report has points), ``id`` (``<group>_<number>``), ``classification`` (the finding), ``annotator``,
-    ``group`` (tracking identifier), ``image_uid`` and ``frame`` (from 1; missing where the image has one). Lines, and
-    what is drawn in millimetres of the patient, have no place in a picture: they are left out and counted in a warning.
+    GeoDataFrame: ``geometry`` (polygons; points where the report has points), ``id`` (``<group>_<number>``),
+    ``classification`` (the finding), ``annotator``, ``group`` (tracking identifier) and ``image_uid``. In ``"pixels"``
+    the geometry is in pixels of each one's image (corner of the first pixel at 0, 0) and ``frame`` counts from 1,
+    missing where the image has one. In ``"patient"`` it is 3-D in LPS mm, ``roi_name`` is the group, ``kind`` as of
+    `RtStruct` and ``frame_of_reference_uid`` says in which frame: `label_structures` draws them on a volume, and
+    refuses what lies in another frame of reference or not on one slice. Lines and ellipsoids, and what is drawn in the
+    other space, are left out and counted in a warning.
 
     Raises
     ------
+    ParameterError
+        If there is no such space.
     DataError
         If the file is no structured report, or is damaged.
+
+    Examples
+    --------
+    >>> from pydicom.dataset import Dataset, FileMetaDataset
+    >>> from pydicom.uid import ExplicitVRLittleEndian
+    >>> report, region = Dataset(), Dataset()
+    >>> report.file_meta = FileMetaDataset()
+    >>> report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    >>> report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+    >>> report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    >>> region.ValueType, region.GraphicType = "SCOORD", "POLYLINE"
+    >>> region.GraphicData = [0, 0, 4, 0, 4, 3, 0, 0]
+    >>> report.SeriesInstanceUID, report.Modality, report.ContentSequence = "1.2.4", "SR", [region]
+    >>> report.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    >>> DicomReportRegions(url=tmp_path / "a.dcm").read().geometry[0].area
+    6.0
     """
 
     output_instance = "geopandas:GeoDataFrame"
 
     def _open(
-        self, path: Path, *, patient_namespace: str = "dicom_patient", deidentify: bool = False
+        self,
+        path: Path,
+        *,
+        space: str = "pixels",
+        patient_namespace: str = "dicom_patient",
+        deidentify: bool = False,
     ) -> gpd.GeoDataFrame:
         import geopandas as gpd
 
+        if space not in SPACES:
+            raise ParameterError(f"no space {space!r}; {closest(space, list(SPACES))}")
         report = _report(self, path, patient_namespace, deidentify=deidentify)
         try:
             found = list(_regions(report, {}))
         except DAMAGE as error:
             raise DataError(f"a region of {path.name} is damaged ({error})") from error
-        rows = [row for row in found if row["geometry"] is not None]
+        told = [row for row in found if row["space"] == space]
+        rows = [row for row in told if row["geometry"] is not None]
         if len(rows) < len(found):
-            warn(f"{path.name}: {len(found) - len(rows)} of {len(found)} regions are lines, or not in pixels; left out")
+            elsewhere = len(found) - len(told)
+            other = next(name for name in SPACES if name != space)
+            left = [f"{len(told) - len(rows)} are lines or ellipsoids"] if len(rows) < len(told) else []
+            left += [f"{elsewhere} are drawn in the other space (space={other!r})"] if elsewhere else []
+            warn(f"{path.name}: of {len(found)} regions {' and '.join(left)}; left out")
         counted: dict[str, int] = {}
         for row in rows:
             counted[row["group"]] = counted.get(row["group"], 0) + 1
             row["id"] = f"{row['group']}_{counted[row['group']]}"
-        columns = ["geometry", "id", "classification", "annotator", "group", "image_uid", "frame"]
+        columns = ["geometry", "id", "classification", "annotator", "group", "image_uid", *SPACES[space]]
         made = gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=None)
-        made["frame"] = made["frame"].astype("Int64")
-        made.attrs[ATTRS] = {"unit": "px", "left_out": len(found) - len(rows)}
+        notes: dict[str, Any] = {"unit": "px", "left_out": len(found) - len(rows)}
+        if space == "patient":
+            notes |= {"unit": "mm", "orientation": "LPS"}
+        else:
+            made["frame"] = made["frame"].astype("Int64")
+        made.attrs[ATTRS] = notes
         return made
 
 
@@ -226,13 +289,18 @@ def _regions(holder: Any, known: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if item.get("ValueType") in ("SCOORD", "SCOORD3D"):
             images = [reference for one in _items(item) for reference in one.get("ReferencedSOPSequence") or ()]
             frames = [reference.get("ReferencedFrameNumber") for reference in images]
+            shape = _shape(item)
             yield {
-                "geometry": _shape(item) if item.ValueType == "SCOORD" else None,
+                "space": "pixels" if item.ValueType == "SCOORD" else "patient",
+                "geometry": shape,
                 "classification": said.get("finding"),
                 "annotator": said.get("annotator"),
                 "group": said.get("group") or "",
                 "image_uid": _image_uid(item) or said.get("image_uid"),
                 "frame": next((_first(frame) for frame in frames if frame is not None), None),
+                "roi_name": said.get("group") or "",
+                "kind": "CLOSED_PLANAR" if getattr(shape, "geom_type", "") == "Polygon" else "POINT",
+                "frame_of_reference_uid": str(item.get("ReferencedFrameOfReferenceUID", "")),
             }
         else:
             yield from _regions(item, said)
@@ -243,13 +311,14 @@ def _first(number: Any) -> int:
 
 
 def _shape(item: Any) -> Any:
-    """Return the outline or points of an item, ``None`` for a line."""
+    """Return the outline or points of an item, in two or three dimensions; ``None`` for a line or an ellipsoid."""
     import numpy as np
     import shapely
 
     from integrate.readers.geojson import enclosed
 
-    points = np.asarray(item.GraphicData, float).reshape(-1, 2)
+    axes = 2 if item.ValueType == "SCOORD" else 3
+    points = np.asarray(item.GraphicData, float).reshape(-1, axes)
     kind = str(item.GraphicType)
     if kind in ("POINT", "MULTIPOINT"):
         return shapely.Point(points[0]) if len(points) == 1 else shapely.MultiPoint(points)
@@ -259,7 +328,7 @@ def _shape(item: Any) -> Any:
         return shapely.Polygon(points[0] + radius * np.column_stack([np.cos(angle), np.sin(angle)]))
     if kind == "ELLIPSE":
         return shapely.Polygon(ellipse_outline(points))
-    if len(points) < 4 or not np.array_equal(points[0], points[-1]):
+    if kind == "ELLIPSOID" or len(points) < 4 or not np.array_equal(points[0], points[-1]):
         return None
     outline = shapely.Polygon(points)
-    return outline if outline.is_valid else enclosed(outline)
+    return outline if axes == 3 or outline.is_valid else enclosed(outline)

@@ -57,6 +57,23 @@ class DicomSeg(Reader):
     Notes
     -----
     A fractional segment holds a voxel where its fraction is at least one half.
+
+    Examples
+    --------
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> slice_ = dcmread(get_testdata_file("CT_small.dcm"))
+    >>> (tmp_path / "ct").mkdir()
+    >>> for number in range(2):
+    ...     slice_.ImagePositionPatient[2] = 5.0 * number
+    ...     slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+    ...     slice_.save_as(tmp_path / "ct" / f"{number}.dcm")
+    >>> from integrate.readers.dicom import DicomSeries
+    >>> labels = (DicomSeries(url=tmp_path / "ct").read() > 500).astype(int)
+    >>> written = ig.write_labels(labels, tmp_path / "a.dcm", source=tmp_path / "ct", names={1: "bone"})
+    >>> found = DicomSeg(url=written).read()
+    >>> found.dims, found.attrs["integrate"]["labels"]
+    (('z', 'y', 'x'), {'1': 'bone'})
     """
 
     output_instance = "xarray:DataArray"

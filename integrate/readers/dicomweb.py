@@ -47,6 +47,13 @@ class DicomWebSeries(DicomSeries):
         If the archive has no such series.
     DataError
         If the archive cannot be reached or refuses, fewer instances came than it names, or they are no regular volume.
+
+    Examples
+    --------
+    >>> DicomWebSeries(url="https://pacs.example.org/dicom-web/studies/1.2.3").read()
+    Traceback (most recent call last):
+    ...
+    integrate.errors.ParameterError: ... is no series; expected https://…/studies/<uid>/series/<uid>
     """
 
     def local_path(self) -> Path:

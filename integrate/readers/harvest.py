@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrate.catalog.made import day_of, days_since_first, made_by_dicom, made_by_ome, made_by_tiff
+from integrate.catalog.made import days_since_first, made_by_dicom, made_by_ome, made_by_tiff
 from integrate.errors import DataError, IntegrateError
 from integrate.model.acquisition import Acquisition
 from integrate.model.image import image_notes
 from integrate.readers.base import Reader
 from integrate.readers.dicom_files import read_header
 from integrate.readers.tiff import open_tiff
+from integrate.readers.vendor_headers import MODALITY, made_by_vendor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,11 +85,12 @@ def _is_acquisition(reader: Reader) -> bool:
 def _looked_at(reader: Reader) -> tuple[Acquisition, date | None, str]:
     """Return the record, the day it was made, and of whom it is."""
     path = reader.local_path()
-    opened = reader._open(path, **{k: v for k, v in reader.kwargs.items() if k in reader.option_names()})
-    told, made, patient = _of_header(type(reader).__name__, path)
+    kind, options = type(reader).__name__, {k: v for k, v in reader.kwargs.items() if k in reader.option_names()}
+    opened = reader._open(path, **options)
+    told, made, patient = _of_header(kind, path, options)
     notes = image_notes(opened)
     known: dict[str, Any] = {
-        "modality": notes.get("modality") or reader.metadata.get("modality"),
+        "modality": notes.get("modality") or reader.metadata.get("modality") or MODALITY.get(kind),
         "software": notes.get("software") or None,
         "stain": reader.metadata.get("stain"),
         "magnification": notes.get("objective_power"),
@@ -101,14 +103,16 @@ def _looked_at(reader: Reader) -> tuple[Acquisition, date | None, str]:
 
 def _of_array(opened: Any, notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return axes, shape, steps and channels of an array, or of the finest level of a slide."""
-    if hasattr(opened, "children") and "scale0" in getattr(opened, "children", {}):
-        opened = opened["scale0"]["image"]
+    if "scale0" in getattr(opened, "children", {}):
+        opened = _first_level(opened)
     if not hasattr(opened, "dims") or not hasattr(opened, "coords"):
         first: Any = next(iter(notes.values()), {})
         size = first.get("pixel_size_um") if isinstance(first, Mapping) else None
         software = first.get("software") if isinstance(first, Mapping) else None
         told = {"unit": "um", "spacing": dict(zip("yx", size, strict=True))} if size else {}
-        return {**told, **({"software": software} if software else {})}
+        image = next(iter(getattr(opened, "images", {}).values()), None)
+        channels = () if image is None else tuple(str(one) for one in _first_level(image).coords["c"].values)
+        return {**told, "channels": channels, **({"software": software} if software else {})}
     spacing, unit = {}, None
     for axis in "zyx":
         if axis in opened.coords and opened.coords[axis].size > 1:
@@ -124,15 +128,17 @@ def _of_array(opened: Any, notes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_header(kind: str, path: Path) -> tuple[dict[str, Any], date | None, str]:
+def _first_level(image: Any) -> Any:
+    return image["scale0"]["image"] if hasattr(image, "children") else image
+
+
+def _of_header(kind: str, path: Path, options: Mapping[str, Any]) -> tuple[dict[str, Any], date | None, str]:
     """Return what the header of the format says of device and software, the day, and the patient."""
-    if kind.startswith("Dicom"):
+    if kind.startswith("Dicom") or kind == "RtDose":
         return _of_dicom(path)
     if kind in ("OmeTiff", "Tiff", "Slide", "WholeSlide"):
         return (*_of_tiff(path), "")
-    if kind == "Czi":
-        return (*_of_czi(path), "")
-    return {}, None, ""
+    return (*made_by_vendor(kind, path, options), "")
 
 
 def _of_dicom(path: Path) -> tuple[dict[str, Any], date | None, str]:
@@ -153,23 +159,3 @@ def _of_tiff(path: Path) -> tuple[dict[str, Any], date | None]:
         described = str(page.description or "")
         tags = {name: str(page.tags[name].value).strip() for name in ("Make", "Model", "Software") if name in page.tags}
     return made_by_ome(xml) if xml else made_by_tiff(described, tags)
-
-
-def _of_czi(path: Path) -> tuple[dict[str, Any], date | None]:
-    from integrate.readers.czi import read_metadata
-
-    told = read_metadata(path)
-    found = dict(_leaves(told))
-    names = (found.get("Application.Name"), found.get("Application.Version"))
-    software = " ".join(str(one) for one in names if one)
-    return {"manufacturer": "Zeiss", "software": software}, day_of(
-        str(found.get("Image.AcquisitionDateAndTime", ""))[:10], "%Y-%m-%d"
-    )
-
-
-def _leaves(tree: Any, parent: str = "") -> Iterator[tuple[str, Any]]:
-    for name, held in tree.items() if isinstance(tree, Mapping) else ():
-        if isinstance(held, Mapping):
-            yield from _leaves(held, str(name))
-        else:
-            yield f"{parent}.{name}", held

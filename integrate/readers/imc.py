@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Imc"]
+__all__ = ["Imc", "describe_acquisition"]
 
 
 class Imc(Reader):
-    """Read one acquisition of imaging mass cytometry (``.mcd``, or its ``.txt`` export) lazily.
+    r"""Read one acquisition of imaging mass cytometry (``.mcd``, or its ``.txt`` export) lazily.
 
     Parameters
     ----------
@@ -43,6 +43,15 @@ class Imc(Reader):
         If the file is damaged or no IMC, the acquisition was stopped, or channels are not those the catalog names.
     ParameterError
         If there is no such acquisition, or there are several and none is named.
+
+    Examples
+    --------
+    >>> rows = ["Start_push\tEnd_push\tPushes_duration\tX\tY\tZ\t191Ir-DNA1(Ir191Di)\tCD3(Er170Di)"]
+    >>> rows += [f"0\t0\t5\t{x}\t{y}\t0\t{x + y}\t7" for y in range(3) for x in range(4)]
+    >>> _ = (tmp_path / "a.txt").write_text("\n".join(rows) + "\n")
+    >>> image = Imc(url=tmp_path / "a.txt").read()
+    >>> image.shape, image["c"].values.tolist(), float(image[0].max())
+    ((2, 3, 4), ['191Ir-DNA1', 'CD3'], 5.0)
     """
 
     output_instance = "xarray:DataArray"
@@ -82,7 +91,19 @@ TEXT_COLUMNS = ("Start_push", "End_push", "Pushes_duration", "X", "Y", "Z")
 DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, ElementTree.ParseError)
 
 
-def _mcd_header(path: Path, wanted: int | None) -> dict[str, Any]:
+def describe_acquisition(path: Path, wanted: int | None) -> dict[str, str]:
+    """Return what an MCD file says of one acquisition and its slide.
+
+    Raises
+    ------
+    DataError, ParameterError
+        As `Imc` does.
+    """
+    one = _acquisition(path, wanted)
+    return {**one.slide.metadata, **one.metadata}
+
+
+def _acquisition(path: Path, wanted: int | None) -> Any:
     readimc = _readimc()
     try:
         file = readimc.MCDFile(path)
@@ -98,7 +119,12 @@ def _mcd_header(path: Path, wanted: int | None) -> dict[str, Any]:
     number = next(iter(found)) if wanted is None else int(wanted)
     if number not in found:
         raise ParameterError(f"{path.name} has no acquisition {number}; it has {some(sorted(found))}")
-    one = found[number]
+    return found[number]
+
+
+def _mcd_header(path: Path, wanted: int | None) -> dict[str, Any]:
+    one = _acquisition(path, wanted)
+    number = int(one.id)
     try:
         start, end = int(one.metadata["DataStartOffset"]), int(one.metadata["DataEndOffset"])
         height, width = int(one.metadata["MaxY"]), int(one.metadata["MaxX"])

@@ -120,6 +120,30 @@ class ImzML(Reader):
         If a file is truncated, the two do not belong together, numbers are compressed, or two spectra share a pixel.
     ParameterError
         If both or (for a processed file) none of targets and bins are given, or they are no m/z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from uuid import UUID
+    >>> def term(code, value=""):
+    ...     return f'<cvParam accession="{code}" value="{value}" name="" unitName=""/>'
+    >>> def array(group, at):
+    ...     where = term("IMS:1000103", 2) + term("IMS:1000102", at)  # values, and the byte they begin at
+    ...     return f'<binaryDataArray><referenceableParamGroupRef ref="{group}"/>{where}</binaryDataArray>'
+    >>> def group(name, *terms):
+    ...     return f'<referenceableParamGroup id="{name}">{"".join(map(term, terms))}</referenceableParamGroup>'
+    >>> text = '<mzML xmlns="http://psi.hupo.org/ms/mzml"><fileContent>' + term("IMS:1000080", UUID(int=7))
+    >>> text += term("IMS:1000030") + term("MS:1000127") + "</fileContent>"  # continuous, centroids
+    >>> text += group("mz", "MS:1000514", "MS:1000523") + group("int", "MS:1000515", "MS:1000521")
+    >>> for x in (1, 2):
+    ...     scan = f"<scan>{term('IMS:1000050', x)}{term('IMS:1000051', 1)}</scan>"
+    ...     text += f"<spectrum>{scan}{array('mz', 16)}{array('int', 24 + 8 * x)}</spectrum>"
+    >>> _ = (tmp_path / "a.imzML").write_text(text + "</mzML>")
+    >>> values = np.array([100.0, 200.0]).tobytes() + np.array([1, 1, 1, 2], "float32").tobytes()
+    >>> _ = (tmp_path / "a.ibd").write_bytes(UUID(int=7).bytes + values)
+    >>> image = ImzML(url=tmp_path / "a.imzML", targets=[200.0], tolerance_ppm=10).read()
+    >>> image.dims, image.values.ravel().tolist()
+    (('mz', 'y', 'x'), [1.0, 2.0])
     """
 
     output_instance = "xarray:DataArray"

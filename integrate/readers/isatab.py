@@ -52,7 +52,7 @@ class IsaTables:
 
 
 class IsaTab(Reader):
-    """Read the investigation file of an ISA-Tab folder, and the study and assay tables it names.
+    r"""Read the investigation file of an ISA-Tab folder, and the study and assay tables it names.
 
     Returns
     -------
@@ -64,6 +64,17 @@ class IsaTab(Reader):
         If the investigation file, or a table it names, is absent.
     DataError
         If there are several investigation files, or a table is empty, ragged or not text.
+
+    Examples
+    --------
+    >>> told = "STUDY\nStudy Identifier\tS1\nStudy File Name\ts_one.txt\n"
+    >>> told += "STUDY FACTORS\nStudy Factor Name\nSTUDY ASSAYS\nStudy Assay File Name\ta_rna.txt\n"
+    >>> told += "STUDY PROTOCOLS\nStudy Protocol Name\tgrowth\nSTUDY CONTACTS\nStudy Person Last Name\n"
+    >>> _ = (tmp_path / "i_one.txt").write_text(told)
+    >>> _ = (tmp_path / "s_one.txt").write_text("Source Name\tProtocol REF\tSample Name\n007\tgrowth\t007-1\n")
+    >>> _ = (tmp_path / "a_rna.txt").write_text("Sample Name\tRaw Data File\n007-1\tx.fastq\n")
+    >>> IsaTab(url=tmp_path).read()
+    <IsaTables: 1 studies, 1 assays; s_one.txt 1×3, a_rna.txt 1×2>
     """
 
     output_instance = "integrate.readers.isatab:IsaTables"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from integrate.errors import DataError, MissingDependencyError, ParameterError, some
 from integrate.readers.base import Reader
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Lif"]
+__all__ = ["Lif", "describe_image"]
+
+Found = TypeVar("Found")
 
 #: What the library raises on damaged bytes; its own error is a ValueError.
 DAMAGE = (ValueError, KeyError, TypeError, IndexError, OSError, AttributeError, struct.error, SyntaxError)
@@ -106,6 +109,26 @@ def _library() -> Any:
 
 
 def _header(path: Path, wanted: str | int | None, tile: int | None) -> dict[str, Any]:
+    return _of_image(path, wanted, lambda image, name: _told(image, name, tile, path))
+
+
+def describe_image(path: Path, wanted: str | int | None) -> tuple[Any, str]:
+    """Return the XML of an image, and the day of its first plane, ``""`` when the file does not keep it.
+
+    Raises
+    ------
+    DataError, ParameterError
+        As `Lif` does.
+    """
+    return _of_image(path, wanted, lambda image, _: (image.xml_element, _first_day(image.timestamps)))
+
+
+def _first_day(stamps: Any) -> str:
+    return "" if stamps is None or not len(stamps) else str(stamps[0])[:10]
+
+
+def _of_image(path: Path, wanted: str | int | None, look: Callable[[Any, str], Found]) -> Found:
+    """Return what is seen of one image of a file."""
     try:
         with _library().LifFile(path, squeeze=False) as file:
             if file.type.name != "LIF":
@@ -114,7 +137,7 @@ def _header(path: Path, wanted: str | int | None, tile: int | None) -> dict[str,
                 )
             images = {image.path: image for image in file.images}
             name = _chosen(list(images), wanted, path)
-            return _told(images[name], name, tile, path)
+            return look(images[name], name)
     except DAMAGE as error:
         if isinstance(error, (DataError, ParameterError)):
             raise

@@ -33,7 +33,7 @@ MOSAIC = re.compile(r"mosaic_(?P<stain>.+)_z(?P<z>\d+)\.tiff?")
 
 
 class Merscope(Reader):
-    """Read the folder of one MERSCOPE region as one SpatialData in micrometres.
+    r"""Read the folder of one MERSCOPE region as one SpatialData in micrometres.
 
     Parameters
     ----------
@@ -70,6 +70,22 @@ class Merscope(Reader):
     -----
     `spatialdata_io.merscope` (0.7.1) orders channels by chance (a set), drops outlines that cross themselves without a
     word, and always takes those of plane 0.
+
+    Examples
+    --------
+    >>> import geopandas as gpd, numpy as np, shapely, tifffile
+    >>> (tmp_path / "images").mkdir()
+    >>> _ = (tmp_path / "images" / "micron_to_mosaic_pixel_transform.csv").write_text("9 0 0\n0 9 0\n0 0 1\n")
+    >>> tifffile.imwrite(tmp_path / "images" / "mosaic_DAPI_z3.tif", np.zeros((50, 80), "uint16"))
+    >>> held = {"EntityID": [7], "ZIndex": [3], "Geometry": [shapely.box(0, 0, 8, 5)]}
+    >>> gpd.GeoDataFrame(held, geometry="Geometry").to_parquet(tmp_path / "cell_boundaries.parquet")
+    >>> header = ",barcode_id,global_x,global_y,global_z,gene,cell_id\n"
+    >>> _ = (tmp_path / "detected_transcripts.csv").write_text(header + "0,1,4,3,3,CD3E,7\n")
+    >>> _ = (tmp_path / "cell_by_gene.csv").write_text("cell,CD3E\n7,1\n")
+    >>> _ = (tmp_path / "cell_metadata.csv").write_text("EntityID,center_x,center_y\n7,4,2.5\n")
+    >>> region = Merscope(url=tmp_path).read()
+    >>> region["merscope_cells"].area.tolist(), region.attrs["integrate"]["merscope_cells"]["on_cell"]
+    ([40.0], 1.0)
     """
 
     output_instance = "spatialdata:SpatialData"

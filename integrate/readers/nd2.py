@@ -6,6 +6,7 @@ import math
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["Nd2"]
+__all__ = ["Nd2", "describe_file"]
 
 #: What the library raises on damaged bytes; a NameError on channels without probe and filter.
 DAMAGE = (
@@ -119,6 +120,34 @@ def _library() -> Any:
 
 
 def _header(path: Path) -> dict[str, Any]:
+    told = _of_file(path, lambda file: _told(file, path))
+    planned = math.prod(told["loops"].values())
+    if told["recorded"] < planned:
+        warn(f"{planned - told['recorded']} of {planned} frames of {path.name} were never recorded; they are 0")
+    return told
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return ``objective``, ``magnification`` and ``julian_day`` of the first frame, as far as the file keeps them.
+
+    Raises
+    ------
+    DataError
+        If it is no readable ND2.
+    """
+    return _of_file(path, _made)
+
+
+def _made(file: Any) -> dict[str, Any]:
+    lens = file.metadata.channels[0].microscope
+    try:
+        day = float(file.frame_metadata(0).channels[0].time.absoluteJulianDayNumber)
+    except IndexError:  # the file keeps no times
+        day = 0.0
+    return {"objective": lens.objectiveName, "magnification": lens.objectiveMagnification, "julian_day": day}
+
+
+def _of_file(path: Path, look: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     nd2 = _library()
     try:
         with warnings.catch_warnings():
@@ -126,15 +155,11 @@ def _header(path: Path) -> dict[str, Any]:
             with nd2.ND2File(path) as file:
                 if file.is_legacy:
                     raise DataError(f"{path.name} is an ND2 of the form before 2008; save it anew with NIS-Elements")
-                told = _told(file, path)
+                return look(file)
     except DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path.name} is not a readable ND2 file ({error}); it may be truncated") from error
-    planned = math.prod(told["loops"].values())
-    if told["recorded"] < planned:
-        warn(f"{planned - told['recorded']} of {planned} frames of {path.name} were never recorded; they are 0")
-    return told
 
 
 def _told(file: Any, path: Path) -> dict[str, Any]:

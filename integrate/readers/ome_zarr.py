@@ -134,6 +134,18 @@ class OmeZarrPlate(Reader):
     ------
     DataError
         If the store is no plate, or a well it lists is absent or damaged.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> well = {"path": "B/3", "rowIndex": 0, "columnIndex": 0}
+    >>> plate = {"version": "0.5", "name": "p", "rows": [{"name": "B"}], "columns": [{"name": "3"}], "wells": [well]}
+    >>> store = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=3)
+    >>> store.attrs["ome"] = {"version": "0.5", "plate": plate}
+    >>> told = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+    >>> store.require_group("B/3").attrs["ome"] = told
+    >>> OmeZarrPlate(url=tmp_path / "p.zarr").read()[["well", "row", "column", "field"]].values.tolist()
+    [['B3', 'B', '3', '0']]
     """
 
     output_instance = "pandas:DataFrame"

@@ -81,7 +81,7 @@ def _of_reader(reader: Reader) -> Iterator[dict[str, Any]]:
     output = str(reader.output_instance)
     if type(reader).__name__.startswith("Dicom") or type(reader).__name__ in ("RtDose", "RtStruct"):
         yield from _of_dicom(reader.local_path())
-    elif type(reader).__name__ in ("Slide", "WholeSlide"):
+    elif type(reader).__name__ in ("Slide", "WholeSlide", "OpenSlide"):
         yield from _of_slide(reader)
     elif output == "pandas:DataFrame" and type(reader).__name__ not in ("Plate", "OmeZarrPlate"):
         yield from _of_table(reader.read())

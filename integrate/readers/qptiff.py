@@ -16,7 +16,7 @@ from integrate.readers.tiff import lazy_level, open_tiff, series_of
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["QpTiff"]
+__all__ = ["QpTiff", "describe_page"]
 
 #: Micrometres in a unit of resolution of a TIFF; without a unit nothing is known.
 RESOLUTION_UM = {2: 25_400.0, 3: 10_000.0}
@@ -61,7 +61,7 @@ class QpTiff(Reader):
             if not tiff.is_qpi:
                 raise DataError(f"{path.name} is no QPTIFF: its pages have no PerkinElmer-QPI description")
             stage, full = series_of(tiff, path, level=level), series_of(tiff, path)
-            told = [_description(page, path) for page in full.pages]
+            told = [describe_page(page, path) for page in full.pages]
             size, axes = _pixel_size_um(full.keyframe), str(stage.axes)
             shapes = [list(one.shape) for one in full.levels]
         pixels = lazy_level(path, level=level)
@@ -86,7 +86,14 @@ class QpTiff(Reader):
         )
 
 
-def _description(page: Any, path: Path) -> ElementTree.Element:
+def describe_page(page: Any, path: Path) -> ElementTree.Element:
+    """Return the description of a page.
+
+    Raises
+    ------
+    DataError
+        If it is no XML, or declares entities.
+    """
     text = str(page.description).lstrip("\ufeff")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise DataError(f"the description of a page of {path.name} declares entities; no scanner writes such")

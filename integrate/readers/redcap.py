@@ -34,7 +34,7 @@ YES = {"yesno": {"1": "Yes", "0": "No"}, "truefalse": {"1": "True", "0": "False"
 
 
 class RedCap(Reader):
-    """Read the records of a REDCap project from a folder with its CSV export (raw or labels) and its data dictionary.
+    r"""Read the records of a REDCap project from a folder with its CSV export (raw or labels) and its data dictionary.
 
     Parameters
     ----------
@@ -58,6 +58,20 @@ class RedCap(Reader):
         If the folder has no export or no dictionary.
     DataError
         If one is damaged, a column is not in the dictionary, or a value is not one that it allows.
+
+    Examples
+    --------
+    >>> import csv
+    >>> told = ["Variable / Field Name", "Form Name", "Field Type", "Field Label"]
+    >>> told += ["Choices, Calculations, OR Slider Labels", "Text Validation Type OR Show Slider Number"]
+    >>> told += ["Text Validation Min", "Text Validation Max", "Identifier?"]
+    >>> fields = [["record_id", "base", "text", "Record", *[""] * 5]]
+    >>> fields += [["sex", "base", "radio", "Sex", "1, Female | 2, Male", *[""] * 4]]
+    >>> with (tmp_path / "a_DataDictionary.csv").open("w", newline="") as stream:
+    ...     csv.writer(stream).writerows([told, *fields])
+    >>> _ = (tmp_path / "a_DATA.csv").write_text("record_id,sex,base_complete\n001,1,2\n002,2,0\n")
+    >>> RedCap(url=tmp_path).read().values.tolist()
+    [['001', 'Female', 'Complete'], ['002', 'Male', 'Incomplete']]
     """
 
     output_instance = "pandas:DataFrame"

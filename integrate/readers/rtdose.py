@@ -44,6 +44,13 @@ class RtDose(Reader):
     ------
     DataError
         If the file is no dose grid, is truncated, has no scaling, or its planes are not evenly spaced.
+
+    Examples
+    --------
+    >>> from pydicom.data import get_testdata_file
+    >>> dose = RtDose(url=get_testdata_file("rtdose.dcm")).read()
+    >>> dose.dims, dose.shape, dose.attrs["integrate"]["unit"]
+    (('z', 'y', 'x'), (15, 10, 10), '1')
     """
 
     output_instance = "xarray:DataArray"

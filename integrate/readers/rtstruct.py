@@ -48,6 +48,16 @@ class RtStruct(Reader):
     ------
     DataError
         If the file is no RTSTRUCT, truncated, or of another patient.
+
+    Examples
+    --------
+    >>> from pydicom import dcmread
+    >>> from pydicom.data import get_testdata_file
+    >>> plan = dcmread(get_testdata_file("rtstruct.dcm"), force=True)
+    >>> plan.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    >>> structures = RtStruct(url=tmp_path / "a.dcm").read()
+    >>> structures[["roi_name", "kind"]].drop_duplicates().values.tolist()
+    [['patient', 'CLOSED_PLANAR'], ['Isocenter 1', 'POINT'], ['Isocenter 2', 'POINT']]
     """
 
     output_instance = "geopandas:GeoDataFrame"
@@ -126,7 +136,7 @@ def label_structures(
     Parameters
     ----------
     structures
-        What `RtStruct` returns.
+        What `RtStruct` returns, or `DicomReportRegions` of ``space="patient"``.
     volume
         The image they were drawn on, as `DicomSeries` or `Volume` return it; only its grid is used.
     names
@@ -155,8 +165,8 @@ def label_structures(
     for name in wanted:
         if name not in known:
             raise DatasetNotFoundError(f"no structure named {name!r}; {closest(name, known)}")
-    here, there = notes.get("frame_of_reference_uid"), structures.attrs.get(ATTRS, {}).get("frame_of_reference_uid")
-    if here and there and here != there:
+    here = notes.get("frame_of_reference_uid")
+    if here and _frames(structures, wanted) - {here}:
         raise AlignmentError("the structures and the volume have different frames of reference; register them first")
     labels = np.zeros(volume.shape[-3:], np.int32)
     inverse = np.linalg.inv(np.array(notes["affine_lps"]))
@@ -176,6 +186,15 @@ def label_structures(
     import xarray as xr
 
     return xr.DataArray(labels, dims=("z", "y", "x"), coords=coords, name="labels", attrs={ATTRS: given})
+
+
+def _frames(structures: gpd.GeoDataFrame, names: Sequence[str]) -> set[str]:
+    """Return the frames of reference that structures state."""
+    if "frame_of_reference_uid" in structures:
+        stated = set(structures.loc[structures["roi_name"].isin(names), "frame_of_reference_uid"])
+    else:
+        stated = {structures.attrs.get(ATTRS, {}).get("frame_of_reference_uid")}
+    return {one for one in stated if one}
 
 
 def _fill(contours: Any, to_index: np.ndarray[Any, Any], shape: tuple[int, ...], name: str) -> np.ndarray[Any, Any]:

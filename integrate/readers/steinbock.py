@@ -19,7 +19,7 @@ __all__ = ["Steinbock"]
 
 
 class Steinbock(Reader):
-    """Read the output folder of steinbock as one SpatialData.
+    r"""Read the output folder of steinbock as one SpatialData.
 
     Parameters
     ----------
@@ -42,6 +42,18 @@ class Steinbock(Reader):
         If there is no panel, or no image of a name asked for.
     DataError
         If a file is damaged, an image has other channels than the panel keeps, or a mask is of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> for folder in ("img", "masks", "intensities"):
+    ...     (tmp_path / folder).mkdir()
+    >>> _ = (tmp_path / "panel.csv").write_text("channel,name,keep\nIr191,DNA1,1\n")
+    >>> tifffile.imwrite(tmp_path / "img" / "a.tiff", np.ones((1, 4, 5), "float32"), metadata={"axes": "CYX"})
+    >>> tifffile.imwrite(tmp_path / "masks" / "a.tiff", np.eye(4, 5, dtype="uint16"))
+    >>> _ = (tmp_path / "intensities" / "a.csv").write_text("Object,DNA1\n1,1.0\n")
+    >>> Steinbock(url=tmp_path).read()["steinbock_table"].to_df().to_dict()
+    {'DNA1': {'a_1': 1.0}}
     """
 
     output_instance = "spatialdata:SpatialData"

@@ -10,6 +10,7 @@ from integrate.errors import AlignmentError, DataError, ParameterError, SourceNo
 from integrate.keys import ATTRS, INSTANCE_ID
 from integrate.readers.base import Reader
 from integrate.readers.cell_parts import LEAST_ON_CELL, cell_table, element_notes, place_image, valid_outlines
+from integrate.readers.dense_counts import only_one
 from integrate.readers.gef import BinCounts, CellCounts, read_bins, read_cells, sample_spots
 from integrate.readers.tiff import lazy_level, open_tiff, series_of
 
@@ -136,13 +137,8 @@ def _find(folder: Path, patterns: Sequence[str], wanted: str | None, option: str
     for pattern in patterns:
         found = [one for one in sorted(folder.rglob(pattern)) if pattern in CELLS or not _is_special(one)]
         found = [one for one in found if ".adjusted." not in one.name]
-        if len(found) > 1:
-            names = some(one.name for one in found)
-            raise ParameterError(
-                f"{folder.name!r} has {len(found)} files like {pattern}: {names}; name one with {option}="
-            )
         if found:
-            return found[0]
+            return only_one(found, folder, pattern, option)
     return None
 
 

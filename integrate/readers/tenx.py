@@ -34,6 +34,17 @@ class TenXH5(Reader):
     ------
     DataError
         If the file is damaged, sizes disagree, or a barcode repeats.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(tmp_path / "a.h5", "w") as store:  # features by barcodes, by columns
+    ...     store["matrix/data"], store["matrix/indices"], store["matrix/indptr"] = [7, 2], [1, 0], [0, 1, 2]
+    ...     store["matrix/shape"], store["matrix/barcodes"] = [2, 2], ["AAC-1", "AAG-1"]
+    ...     store["matrix/features/id"], store["matrix/features/name"] = ["ENSG1", "ENSG2"], ["CD3E", "EGFR"]
+    ...     store["matrix/features/feature_type"] = ["Gene Expression"] * 2
+    >>> TenXH5(url=tmp_path / "a.h5").read().to_df()["EGFR"].to_dict()
+    {'AAC-1': 7, 'AAG-1': 0}
     """
 
     output_instance = "anndata:AnnData"

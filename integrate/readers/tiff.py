@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, ParameterError, some
+from integrate.readers.tiff_directories import check_directories
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -58,6 +59,7 @@ def open_tiff(path: Path) -> Any:
     import tifffile
 
     tiff = None
+    check_directories(path)
     try:
         tiff = tifffile.TiffFile(path)
         pages = len(tiff.pages)

@@ -94,7 +94,7 @@ class Maf(Reader):
 
 
 class Vcf(Reader):
-    """Count the variants of an annotated VCF file per sample and gene.
+    r"""Count the variants of an annotated VCF file per sample and gene.
 
     Genes are those that VEP (``CSQ``) or SnpEff (``ANN``) wrote into the file; variants without a gene are counted in
     the notes.
@@ -115,6 +115,16 @@ class Vcf(Reader):
     ------
     DataError
         If the file is no VCF, is damaged, names no samples, or no tool annotated its genes.
+
+    Examples
+    --------
+    >>> lines = ["##fileformat=VCFv4.2"]
+    >>> lines += ['##INFO=<ID=CSQ,Number=.,Type=String,Description="by VEP. Format: Allele|Consequence|SYMBOL">']
+    >>> lines += ["#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2"]
+    >>> lines += ["17\t1\t.\tA\tT\t9\tPASS\tCSQ=T|missense|TP53\tGT\t0/1\t0/0"]
+    >>> _ = (tmp_path / "a.vcf").write_text("\n".join(lines) + "\n")
+    >>> Vcf(url=tmp_path / "a.vcf").read().to_df()["TP53"].to_dict()
+    {'S1': 1.0, 'S2': 0.0}
     """
 
     output_instance = "anndata:AnnData"

@@ -26,7 +26,7 @@ COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres
 
 
 class Visium(Reader):
-    """Read the filtered output of Space Ranger as one SpatialData.
+    r"""Read the filtered output of Space Ranger as one SpatialData.
 
     Parameters
     ----------
@@ -58,6 +58,23 @@ class Visium(Reader):
     `spatialdata_io.visium` (0.7.1) gives the same spots, counts and placement; it is not used because it drops antibody
     features, places spots that the position table lacks at NaN, renames repeated barcodes without a word, and
     fails with library errors on incomplete folders.
+
+    Examples
+    --------
+    >>> import h5py, json
+    >>> (tmp_path / "spatial").mkdir()
+    >>> with h5py.File(tmp_path / "filtered_feature_bc_matrix.h5", "w") as store:
+    ...     store["matrix/data"], store["matrix/indices"], store["matrix/indptr"] = [7, 2], [0, 0], [0, 1, 2]
+    ...     store["matrix/shape"], store["matrix/barcodes"] = [1, 2], ["AAC-1", "AAG-1"]
+    ...     store["matrix/features/id"], store["matrix/features/name"] = ["ENSG1"], ["EGFR"]
+    ...     store["matrix/features/feature_type"] = ["Gene Expression"]
+    >>> header = "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres\n"
+    >>> places = header + "AAC-1,1,0,0,50,60\nAAG-1,1,0,2,50,90\n"
+    >>> _ = (tmp_path / "spatial" / "tissue_positions.csv").write_text(places)
+    >>> _ = (tmp_path / "spatial" / "scalefactors_json.json").write_text(json.dumps({"spot_diameter_fullres": 8}))
+    >>> data = Visium(url=tmp_path).read()
+    >>> data["visium_spots"].geometry.x.tolist(), data["visium_table"].to_df()["EGFR"].tolist()
+    ([60.0, 90.0], [7.0, 2.0])
     """
 
     output_instance = "spatialdata:SpatialData"

@@ -48,6 +48,27 @@ class VisiumHD(Reader):
         If it has no bins of that size.
     DataError
         If a part is damaged, a bin of the matrix has no position, or positions are not on a regular grid.
+
+    Examples
+    --------
+    >>> import h5py, json, pandas as pd
+    >>> bins = tmp_path / "binned_outputs" / "square_008um"
+    >>> (bins / "spatial").mkdir(parents=True)
+    >>> names = [f"s_008um_{row:05d}_{column:05d}-1" for row in range(2) for column in range(3)]
+    >>> with h5py.File(bins / "filtered_feature_bc_matrix.h5", "w") as store:
+    ...     store["matrix/data"], store["matrix/indices"], store["matrix/indptr"] = range(6), [0] * 6, range(7)
+    ...     store["matrix/shape"], store["matrix/barcodes"] = [1, 6], names
+    ...     store["matrix/features/id"], store["matrix/features/name"] = ["ENSG1"], ["EGFR"]
+    ...     store["matrix/features/feature_type"] = ["Gene Expression"]
+    >>> places = {"array_row": [0, 0, 0, 1, 1, 1], "array_col": [0, 1, 2] * 2}
+    >>> places |= {"pxl_row_in_fullres": [8.0] * 3 + [24.0] * 3, "pxl_col_in_fullres": [8.0, 24.0, 40.0] * 2}
+    >>> table = pd.DataFrame({"barcode": names, "in_tissue": 1, **places})
+    >>> table.to_parquet(bins / "spatial" / "tissue_positions.parquet")
+    >>> scales = {"spot_diameter_fullres": 16, "bin_size_um": 8, "microns_per_pixel": 0.5}
+    >>> _ = (bins / "spatial" / "scalefactors_json.json").write_text(json.dumps(scales))
+    >>> data = VisiumHD(url=tmp_path, bin_um=8).read()
+    >>> data["visium_hd_bins"].area.round(6).unique().tolist(), data["visium_hd_table"].X.sum().item()
+    ([256.0], 15.0)
     """
 
     output_instance = "spatialdata:SpatialData"

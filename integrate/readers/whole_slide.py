@@ -26,7 +26,7 @@ BLOCK = 1024
 
 
 class WholeSlide(Reader):
-    """Read a whole slide (SVS, other tiled TIFFs, OME-TIFF) with all its levels, lazily.
+    r"""Read a whole slide (SVS, other tiled TIFFs, OME-TIFF) with all its levels, lazily.
 
     Parameters
     ----------
@@ -45,6 +45,18 @@ class WholeSlide(Reader):
     ------
     DataError
         If the file is truncated, not a TIFF, or its first image is no colour image.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> told = "Aperio Image\r\n512x512|AppMag = 20|MPP = 0.5"
+    >>> with tifffile.TiffWriter(tmp_path / "a.svs") as tiff:
+    ...     for step in (1, 4):
+    ...         pixels = np.zeros((512 // step, 512 // step, 3), "uint8")
+    ...         tiff.write(pixels, tile=(128, 128), photometric="rgb", metadata=None, description=told)
+    >>> slide = WholeSlide(url=tmp_path / "a.svs").read()
+    >>> slide["scale0"]["image"].shape, slide.attrs["integrate"]["pixel_size_um"]
+    ((3, 512, 512), [0.5, 0.5])
     """
 
     output_instance = "xarray:DataTree"
@@ -89,6 +101,29 @@ class DicomSlide(Reader):
     DataError
         If the folder holds no DICOM slide or several, a file is damaged, the patient is another, or an instance has
         several focal planes or optical paths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pydicom.dataset import Dataset, FileMetaDataset
+    >>> from pydicom.uid import ExplicitVRLittleEndian
+    >>> made, step, shared = Dataset(), Dataset(), Dataset()
+    >>> made.file_meta = FileMetaDataset()
+    >>> made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    >>> made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
+    >>> made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    >>> made.Modality, made.SeriesInstanceUID, made.ImageType = "SM", "1.2.4", ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    >>> made.Rows, made.Columns, made.TotalPixelMatrixRows, made.TotalPixelMatrixColumns = 64, 64, 100, 60
+    >>> made.NumberOfFrames, made.SamplesPerPixel, made.PhotometricInterpretation = 2, 3, "RGB"
+    >>> made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    >>> made.PlanarConfiguration, made.DimensionOrganizationType = 0, "TILED_FULL"
+    >>> step.PixelSpacing, shared.PixelMeasuresSequence = [0.0005, 0.0005], [step]
+    >>> made.SharedFunctionalGroupsSequence = [shared]
+    >>> made.add_new("PixelData", "OB", bytes(2 * 64 * 64 * 3))
+    >>> made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    >>> slide = DicomSlide(url=tmp_path).read()
+    >>> slide["scale0"]["image"].shape, slide.attrs["integrate"]["pixel_size_um"]
+    ((3, 100, 60), [0.5, 0.5])
     """
 
     output_instance = "xarray:DataTree"

@@ -81,6 +81,25 @@ class Xenium(Reader):
     `spatialdata_io.xenium` (0.7.1) gives the same elements, in pixels of the morphology image; it needs
     ``cells.zarr.zip``, drops every feature type but genes unless told otherwise, and does not look whether parts lie
     on each other.
+
+    Examples
+    --------
+    >>> import h5py, json, pandas as pd
+    >>> _ = (tmp_path / "experiment.xenium").write_text(json.dumps({"pixel_size": 0.2125}))
+    >>> corners = pd.DataFrame({"cell_id": "a-1", "vertex_x": [0.0, 8, 8, 0], "vertex_y": [0.0, 0, 5, 5]})
+    >>> corners.to_parquet(tmp_path / "cell_boundaries.parquet")
+    >>> cells = pd.DataFrame({"cell_id": ["a-1"], "x_centroid": [4.0], "y_centroid": [2.5]})
+    >>> cells.to_parquet(tmp_path / "cells.parquet")
+    >>> seen = {"x_location": [4.0], "y_location": [3.0], "z_location": [1.0], "qv": [40.0]}
+    >>> pd.DataFrame({**seen, "feature_name": "EGFR", "cell_id": "a-1"}).to_parquet(tmp_path / "transcripts.parquet")
+    >>> with h5py.File(tmp_path / "cell_feature_matrix.h5", "w") as store:
+    ...     store["matrix/data"], store["matrix/indices"], store["matrix/indptr"] = [1], [0], [0, 1]
+    ...     store["matrix/shape"], store["matrix/barcodes"] = [1, 1], ["a-1"]
+    ...     store["matrix/features/id"], store["matrix/features/name"] = ["ENSG1"], ["EGFR"]
+    ...     store["matrix/features/feature_type"] = ["Gene Expression"]
+    >>> bundle = Xenium(url=tmp_path).read()
+    >>> bundle["xenium_cells"].area.tolist(), bundle.attrs["integrate"]["xenium_cells"]["on_cell"]
+    ([40.0], 1.0)
     """
 
     output_instance = "spatialdata:SpatialData"

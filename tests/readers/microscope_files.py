@@ -100,7 +100,14 @@ def write_nd2(
 
 
 def lif_image(
-    name: str, pixels: np.ndarray, axes: str, steps: dict[str, float], *, dyes: list[str | None], block: int
+    name: str,
+    pixels: np.ndarray,
+    axes: str,
+    steps: dict[str, float],
+    *,
+    dyes: list[str | None],
+    block: int,
+    further: str = "",
 ) -> str:
     """Return the description of one image, whose axes are ``c`` and what Leica numbers: x, y, z, t and tiles m."""
     numbers = {"x": 1, "y": 2, "z": 3, "t": 4, "m": 10}
@@ -125,15 +132,17 @@ def lif_image(
     described = f"<Channels>{''.join(channels)}</Channels><Dimensions>{listed}</Dimensions>"
     return (
         f'<Element Name="{name}" UniqueID="{block}"><Data><Image>'
-        f"<ImageDescription>{described}</ImageDescription></Image></Data>"
+        f"<ImageDescription>{described}</ImageDescription>{further}</Image></Data>"
         f'<Memory Size="{pixels.nbytes}" MemoryBlockID="MemBlock_{block}"/></Element>'
     )
 
 
-def write_lif(file: Path, images: list[tuple[str, np.ndarray, str, dict[str, float], list[str | None]]]) -> str:
+def write_lif(
+    file: Path, images: list[tuple[str, np.ndarray, str, dict[str, float], list[str | None]]], *, further: str = ""
+) -> str:
     """Write images ``(name, pixels, axes, steps in m or s, dyes)`` as a LIF of version 2."""
     held = "".join(
-        lif_image(name, pixels, axes, steps, dyes=dyes, block=number)
+        lif_image(name, pixels, axes, steps, dyes=dyes, block=number, further=further)
         for number, (name, pixels, axes, steps, dyes) in enumerate(images)
     )
     text = (

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import shapely
 
-from integrate.errors import DataError, IntegrateWarning, ParameterError
+from integrate.errors import AlignmentError, DataError, IntegrateWarning, ParameterError
 from integrate.readers.deidentify import KEY_VARIABLE, deidentify_dicom
 from integrate.readers.dicom_report import DicomReport, DicomReportRegions
+from integrate.readers.grid import Grid, make_volume
+from integrate.readers.rtstruct import label_structures
 from integrate.testing import ReaderTests
 
 from .dicom_parts import dataset, item
@@ -127,17 +129,73 @@ class TestRegions(ReaderTests):
 
 def test_lines_and_places_in_the_patient_are_told(tmp_path: Path) -> None:
     line = outline("POLYLINE", [0.0, 0.0, 5.0, 5.0])
-    patient = content(
-        "SCOORD3D", code("111030", "DCM", "Image Region"), GraphicType="POINT", GraphicData=[1.0, 2.0, 3.0]
-    )
     ellipse = outline("ELLIPSE", [0.0, 5.0, 10.0, 5.0, 5.0, 3.0, 5.0, 7.0])
-    url = write(tmp_path / "a.dcm", lesion("L", line, patient, ellipse, outline("POINT", [3.0, 4.0])))
-    with pytest.warns(IntegrateWarning, match=r"2 of 4 regions are lines, or not in pixels"):
+    place = in_patient("POINT", [[1.0, 2.0, 3.0]])
+    url = write(tmp_path / "a.dcm", lesion("L", line, place, ellipse, outline("POINT", [3.0, 4.0])))
+    with pytest.warns(IntegrateWarning, match=r"of 4 regions 1 are lines .* and 1 are drawn .*space='patient'"):
         shapes = DicomReportRegions(url=url).read()
     assert shapes.geometry[0].area == pytest.approx(np.pi * 10, rel=2e-3)
     assert shapes.geometry[1].equals(shapely.Point(3, 4))
     with pytest.raises(DataError, match=r"a\.dcm is a structured report without measurements"):
         DicomReport(url=url).read()
+    with pytest.raises(ParameterError, match=r"no space 'patien'; closest: 'patient'"):
+        DicomReportRegions(url=url, space="patien").read()
+
+
+def in_patient(kind: str, points: Any, frame: str = "1.2.4") -> Any:
+    name = code("111030", "DCM", "Image Region")
+    data = [float(v) for v in np.ravel(points)]
+    return content("SCOORD3D", name, GraphicType=kind, GraphicData=data, ReferencedFrameOfReferenceUID=frame)
+
+
+def box_mm(z: float, tilt: float = 0.0) -> np.ndarray:
+    """A box of 4 × 6 mm in a plane of the patient, its corners half a millimetre off the voxel centres."""
+    corners = np.array([[3.5, 2.5], [9.5, 2.5], [9.5, 6.5], [3.5, 6.5], [3.5, 2.5]])
+    return np.column_stack([corners, z + tilt * corners[:, 0]])
+
+
+def volume(frame: str = "1.2.4") -> Any:
+    grid = Grid.from_affine(np.diag([1.0, 1.0, 3.0, 1.0]), where="test")
+    notes = {**grid.notes(), "frame_of_reference_uid": frame}
+    return make_volume(np.zeros((4, 12, 16)), grid, name="CT", notes=notes)
+
+
+def test_outlines_in_the_patient_become_voxels_of_their_slice(tmp_path: Path) -> None:
+    ellipse = in_patient("ELLIPSE", [[2, 6, 6], [12, 6, 6], [7, 3, 6], [7, 9, 6]])
+    url = write(
+        tmp_path / "a.dcm",
+        lesion("L1", in_patient("POLYGON", box_mm(3.0)), in_patient("POINT", [[7.0, 4.0, 3.0]])),
+        lesion("L2", ellipse),
+        lesion("L3", in_patient("ELLIPSOID", np.arange(18).reshape(6, 3))),
+    )
+    with pytest.warns(IntegrateWarning, match=r"of 4 regions 1 are lines or ellipsoids; left out"):
+        shapes = DicomReportRegions(url=url, space="patient").read()
+    assert shapes["id"].tolist() == ["L1_1", "L1_2", "L2_1"]
+    assert shapes.attrs["integrate"]["unit"] == "mm"
+    assert shapes.geometry[1].equals(shapely.Point(7, 4, 3))
+    labels = label_structures(shapes, volume())
+    assert labels.attrs["integrate"]["labels"] == {"1": "L1", "2": "L2"}
+    expected = np.zeros((4, 12, 16), int)
+    expected[1, 3:7, 4:10] = 1
+    y, x = np.mgrid[:12, :16]
+    expected[2][((x - 7) / 5) ** 2 + ((y - 6) / 3) ** 2 < 0.97] = 2
+    assert (labels.values[:2] == expected[:2]).all()
+    assert abs(int((labels.values[2] == 2).sum()) - np.pi * 15) < 6  # centres on its edge may count or not
+    assert (labels.values[2] >= expected[2]).all()
+
+
+def test_outlines_of_another_frame_or_across_slices_are_refused(tmp_path: Path) -> None:
+    across = in_patient("POLYGON", box_mm(3.0, tilt=0.5))
+    shapes = DicomReportRegions(url=write(tmp_path / "a.dcm", lesion("L1", across)), space="patient").read()
+    with pytest.raises(AlignmentError, match="1 contours of 'L1' lie between slices"):
+        label_structures(shapes, volume())
+    there = in_patient("POLYGON", box_mm(3.0), frame="1.2.99")
+    url = write(tmp_path / "b.dcm", lesion("L1", in_patient("POLYGON", box_mm(3.0))), lesion("L2", there))
+    shapes = DicomReportRegions(url=url, space="patient").read()
+    assert int(label_structures(shapes, volume(), names="L1").sum()) == 24
+    for names, frame in (("L2", "1.2.4"), (None, "1.2.4"), ("L1", "1.2.99")):
+        with pytest.raises(AlignmentError, match="different frames of reference"):
+            label_structures(shapes, volume(frame), names=names)
 
 
 def test_another_patients_report_does_not_load(tmp_path: Path) -> None:

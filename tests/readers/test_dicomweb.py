@@ -20,6 +20,7 @@ from integrate.catalog.storage import Cache
 from integrate.errors import DataError, ParameterError, SourceNotFoundError
 from integrate.readers.dicom import DicomSeries
 from integrate.readers.dicomweb import DicomWebSeries
+from integrate.testing import ReaderTests
 
 from .dicom_parts import add_pixels, dataset
 
@@ -79,6 +80,20 @@ def _wait_for(base: str, process: Any, log: Path) -> None:
         except OSError:
             time.sleep(0.5)
     raise AssertionError(log.read_text()[-500:])
+
+
+class TestContract(ReaderTests):
+    """What was fetched is a folder, and is held to what any reader is held to."""
+
+    lazy = True
+
+    def reader(self, folder: Path) -> DicomWebSeries:
+        write_series(folder / "fetched")
+        return DicomWebSeries(url=str(folder / "fetched"), ids={"dicom_patient": "0007"})
+
+    def check(self, opened: Any) -> None:
+        assert opened.attrs["integrate"]["spacing_mm"] == [2.0, 0.8, 1.1]
+        np.testing.assert_array_equal(opened.values, PIXELS)
 
 
 def test_a_series_is_found_and_is_the_one_that_was_stored(archive: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tifffile
 from integrate.errors import DataError, IntegrateWarning, ParameterError, SourceNotFoundError
 from integrate.readers.imc import Imc
 from integrate.readers.steinbock import Steinbock
+from integrate.readers.vendor_headers import made_by_vendor
 from integrate.testing import ReaderTests
 
 readimc = pytest.importorskip("readimc")
@@ -33,7 +35,7 @@ def write_mcd(
         content += data
         elements += (
             f"<Acquisition><ID>{number}</ID><AcquisitionROIID>1</AcquisitionROIID>"
-            f"<Description>ROI {number}</Description>"
+            f"<Description>ROI {number}</Description><StartTimeStamp>2024-03-02T10:00:00</StartTimeStamp>"
             f"<DataStartOffset>{start}</DataStartOffset><DataEndOffset>{start + len(data)}</DataEndOffset>"
             "<MaxX>30</MaxX><MaxY>40</MaxY><ValueBytes>4</ValueBytes><AblationDistanceBetweenShotsX>1</AblationDistanceBetweenShotsX>"
             "<AblationDistanceBetweenShotsY>1</AblationDistanceBetweenShotsY></Acquisition>"
@@ -44,7 +46,7 @@ def write_mcd(
                 f"<ChannelName>{metal}</ChannelName><ChannelLabel>{label}</ChannelLabel></AcquisitionChannel>"
             )
     xml = (
-        '<MCDSchema xmlns="http://www.fluidigm.com/IMC/MCDSchema.xsd"><Slide><ID>0</ID></Slide><Panorama><ID>1</ID>'
+        '<MCDSchema xmlns="http://www.fluidigm.com/IMC/MCDSchema.xsd"><Slide><ID>0</ID><SwVersion>7.0.5</SwVersion></Slide><Panorama><ID>1</ID>'
         "<SlideID>0</SlideID><Type>Default</Type></Panorama><AcquisitionROI><ID>1</ID><PanoramaID>1</PanoramaID>"
         f"</AcquisitionROI>{elements}</MCDSchema>"
     )
@@ -132,6 +134,13 @@ def write_steinbock(folder: Path) -> str:
         areas = {"Object": [1, 2], "area": [25.0, 50.0]}
         pd.DataFrame(areas).to_csv(folder / "regionprops" / f"{image}.csv", index=False)
     return str(folder)
+
+
+def test_an_acquisition_says_its_day_and_software(tmp_path: Path) -> None:
+    file = Path(write_mcd(tmp_path / "a.mcd"))
+    facts, day = made_by_vendor("Imc", file, {})
+    assert (facts, day) == ({"manufacturer": "Standard BioTools", "software": "CyTOF 7.0.5"}, date(2024, 3, 2))
+    assert made_by_vendor("Imc", Path(write_text(tmp_path / "a.txt")), {})[1] is None
 
 
 def test_one_of_several_acquisitions_is_named_never_guessed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from integrate.errors import DataError, ParameterError
 from integrate.readers.tiff import check_pixel_size, lazy_level, lazy_page, open_tiff
+from integrate.readers.tiff_directories import last_byte
 
 RGB = {"photometric": "rgb"}
 LAYOUTS: list[tuple[tuple[int, ...], str, dict[str, Any]]] = [
@@ -103,6 +104,24 @@ def test_a_file_cut_off_anywhere_is_refused_when_opened(tmp_path: Path, layout: 
         file.write_bytes(content[:length])
         with pytest.raises(DataError, match=r"a\.tif"):
             lazy_page(file)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_pages_behind_the_end_are_not_left_out(tmp_path: Path, big: bool, order: Any) -> None:
+    file = tmp_path / "a.tif"
+    with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as tiff:
+        for _ in range(3):
+            tiff.write(pixels((40, 50)), compression="zlib", metadata=None)
+    content = file.read_bytes()
+    assert last_byte(file) == len(content)
+    for length in (len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:length])
+        assert (last_byte(file) or 0) > length
+        with pytest.raises(DataError, match=r"a\.tif .*truncated"):
+            lazy_level(file)
+    (tmp_path / "b.tif").write_bytes(b"no TIFF at all")
+    assert last_byte(tmp_path / "b.tif") is None
 
 
 def test_damaged_pixels_are_named_when_decoded(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydicom.uid import JPEGBaseline8Bit
 import integrate as ig
 from integrate.errors import DataError
 from integrate.model.image import make_image
+from integrate.readers.open_slide import OpenSlide
 from integrate.readers.whole_slide import WSI_CLASS, DicomSlide, WholeSlide
 from integrate.testing import ReaderTests
 
@@ -110,6 +111,12 @@ class TestSvs(SlideTests):
         return WholeSlide(url=write_svs(folder / "a.svs"))
 
 
+class TestOpenSlide(SlideTests):
+    def reader(self, folder: Path) -> OpenSlide:
+        pytest.importorskip("openslide")
+        return OpenSlide(url=write_svs(folder / "a.svs"))
+
+
 class TestDicom(SlideTests):
     tolerance = 6  # JPEG
 
@@ -170,3 +177,14 @@ def test_a_real_dicom_slide_is_what_highdicom_reads(test_data: Any) -> None:
     assert slide["scale0"]["image"].shape == (3, 50, 50)
     assert slide["scale0"]["image"].values.mean(axis=(1, 2)) == pytest.approx([243.9092, 243.888, 243.8864])
     assert slide.attrs["integrate"]["pixel_size_um"] == pytest.approx([0.499, 0.499])
+
+
+def test_openslide_and_our_own_decoder_give_the_same_slide(test_data: Any) -> None:
+    pytest.importorskip("openslide")
+    file = str(test_data("wsi-svs") / "cmu-1-small-region.svs")
+    theirs, ours = OpenSlide(url=file).read(), WholeSlide(url=file).read()
+    for name in ("scale0", "associated/macro"):
+        np.testing.assert_array_equal(theirs[name]["image"].values, ours[name]["image"].values)
+    notes = theirs.attrs["integrate"]
+    assert (notes["vendor"], notes["objective_power"], notes["pixel_size_um"]) == ("aperio", 20.0, [0.499, 0.499])
+    assert notes["associated"] == sorted(ours.attrs["integrate"]["associated"])
