@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from integrate import __version__
 from integrate.align.grid import read_grid
@@ -20,12 +20,16 @@ from integrate.align.transform import Affine, Chain, Transform, identity
 from integrate.align.working import Picture, draw_picture, pull_picture, working_sizes
 from integrate.errors import AlignmentError, RegistrationError
 from integrate.model.html import Html, card, rows
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_array, hash_settings, record
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Registration", "register", "register_stack"]
+
+#: Bytes of the picture in a card.
+MAX_PICTURE: Final = 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +222,7 @@ def register_stack(
     """
     found: dict[int, Transform] = {reference: identity(read_grid(sections[reference]).space)}
     outwards = [*range(reference + 1, len(sections)), *range(reference - 1, -1, -1)]
-    for number in outwards:
+    for number in follow(outwards, "register", unit="section"):
         inner = number - 1 if number > reference else number + 1
         step = register(sections[number], sections[inner], method=method, gates=gates).transform
         found[number] = step.then(found[inner])
@@ -310,6 +314,11 @@ def _checkerboard(fixed: np.ndarray[Any, Any], moved: np.ndarray[Any, Any]) -> n
 
 
 def _png(picture: np.ndarray[Any, Any]) -> bytes:
+    """Return a picture as PNG, made smaller until a card that holds it stays below 50 kB."""
     import cv2
 
-    return bytes(cv2.imencode(".png", picture)[1].tobytes())
+    while True:
+        written = bytes(cv2.imencode(".png", picture)[1].tobytes())
+        if len(written) <= MAX_PICTURE:
+            return written
+        picture = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)

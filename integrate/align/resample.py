@@ -15,6 +15,7 @@ from integrate.align.store import hash_transform
 from integrate.align.transform import Affine, Transform, identity, jacobian
 from integrate.errors import AlignmentError, DataError, ParameterError
 from integrate.model.image import image_notes
+from integrate.model.progress import follow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -406,7 +407,7 @@ def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
         job.draw(np.asarray(data[(slice(None), *needed)]), window, tile, out[(slice(None), *tile.slices)])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # at the border each worker holds a tile of coordinates
-        list(pool.map(fill, tiles))
+        list(follow(pool.map(fill, tiles), "resample", total=len(tiles), unit="tile"))
     return out
 
 

@@ -19,6 +19,7 @@ from integrate.join.rows import Rows
 from integrate.join.units import UNITS, study_units
 from integrate.join.visit import check_visit
 from integrate.keys import ACQUISITION_ID, ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.model.progress import follow
 from integrate.model.provenance import hash_array, record
 from integrate.model.trace import TRACE
 
@@ -111,7 +112,7 @@ def link(
     registry = Registry(study)
     parts = [
         read_part(registry, name, given, unit=unit, steps=steps.get(name, ()), visit=visit)
-        for name, given in named.items()
+        for name, given in follow(named.items(), "link", unit="source")
     ]
     if unmatched == "raise":
         check_unmatched(parts, registry)
@@ -132,7 +133,8 @@ def link(
         unit=unit,
         obs=obs,
         assays={
-            part.name: _to_anndata(climb(part.rows, part.steps, units.index, unit=unit), obs, unit) for part in measured
+            part.name: _to_anndata(climb(part.rows, part.steps, units.index, unit=unit), obs, unit)
+            for part in follow(measured, "reduce", unit="assay")
         },
         report=AlignmentReport(study.name, unit, len(units), aligned, _study_notes(study, units, unit, visit)),
         missing_reason=reasons,

@@ -35,14 +35,15 @@ _STYLE = """<style>
 --bg:var(--jp-layout-color0,var(--vscode-editor-background,var(--d)));\
 --b2:var(--jp-layout-color2,var(--vscode-sideBar-background,var(--e)));\
 font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--fg);background:var(--bg);\
-border:1px solid var(--bd);border-radius:8px;padding:11px 14px;margin:8px 0;max-width:1000px;box-sizing:border-box}
+border:1px solid var(--bd);border-radius:8px;padding:11px 14px;margin:8px 0;max-width:1000px;box-sizing:border-box;\
+overflow-wrap:break-word}
 @media screen and (prefers-color-scheme:dark){.ig{--a:#dfe4ea;--b:#9aa5b1;--c:#3b424b;--d:#16191d;--e:#23282f;\
 --no:#2b3138;--ac:#56b4e9;--on:#0b1a24;--ok:#4cc79c;--warn:#e8b84a;--bad:#ff8a7a}}
 .ig .t{font-size:14px;font-weight:600}.ig .mu{color:var(--mu);font-weight:400}.ig .s{margin-top:8px}
 .ig .x{overflow-x:auto}.ig table{border-collapse:collapse;font-size:12.5px;margin:0;border:0;color:inherit}
 .ig caption{caption-side:top;text-align:left;color:var(--mu);padding:0 0 4px}
 .ig th,.ig td{padding:3px 9px 3px 0;border:0;border-bottom:1px solid var(--bd);text-align:left;\
-vertical-align:top;background:none;white-space:normal;max-width:520px;overflow-wrap:break-word;unicode-bidi:isolate}
+vertical-align:top;background:none;white-space:normal;max-width:520px;unicode-bidi:isolate}
 .ig thead th{color:var(--mu);font-weight:500}.ig tbody th{font-weight:500}
 .ig td.n,.ig th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.ig td.na{color:var(--mu)}
 .ig .b{display:inline-block;border-radius:9px;padding:0 8px;font-size:11px;line-height:17px;white-space:nowrap;\

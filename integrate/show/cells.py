@@ -183,10 +183,11 @@ def colour_cells(layer: CellLayer, name: str | None) -> Colouring:
         If neither ``obs`` nor ``var`` has that name; the closest are given.
     """
     import numpy as np
-    import pandas as pd
 
     if not name:
         return Colouring("", "number", np.zeros(len(layer.rows), dtype=np.float32), (PALETTE[5], PALETTE[5]))
+    import pandas as pd  # not before: an image without cells is shown without waiting for it
+
     table = layer.table
     if table is None or (name not in table.obs and name not in table.var_names):
         known = layer.names if table is None else [*table.obs.columns, *table.var_names]

@@ -231,5 +231,5 @@ def _webgl(program: str) -> Finding:
             FAULT, "Chromium offers no WebGL2, which the viewer needs", "start it with --enable-unsafe-swiftshader"
         )
     if "swiftshader" in drawn.lower() or "llvmpipe" in drawn.lower():
-        return Finding(NOTE, f"WebGL2 is drawn by the processor ({drawn}): right, but slow beyond 200,000 cells", "")
+        return Finding(NOTE, f"WebGL2 is drawn by the processor ({drawn}): right, but slower than a graphics card", "")
     return Finding(OK, f"WebGL2 by {drawn}")

@@ -17,7 +17,7 @@ MAX_WHOLE: Final = 64 * 2**20
 
 
 def open_niivue(volume: xr.DataArray) -> Any:
-    """Return an ipyniivue widget of a volume, drawn in 3-D on the graphics card.
+    """Return an ipyniivue widget of a volume: three planes and the whole in 3-D, drawn by the graphics card.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ def open_niivue(volume: xr.DataArray) -> Any:
     except ImportError as error:
         raise MissingDependencyError('drawing volumes in 3-D needs: pip install "integrate[view3d]"') from error
     shown = ipyniivue.NiiVue()
+    shown.opts.multiplanar_show_render = ipyniivue.ShowRender.ALWAYS  # else a wide canvas holds the planes alone
     shown.load_volumes([{"data": nifti_bytes(volume), "name": "volume.nii"}])
     return shown
 

@@ -14,7 +14,7 @@ from integrate.errors import AlignmentError, DataError, IntegrateError, Paramete
 from integrate.model.image import image_ids, image_notes
 from integrate.show.beside import answer_beside_cells
 from integrate.show.bundle import script, stylesheet
-from integrate.show.palette import PALETTE, SCALE
+from integrate.show.palette import HEAT, PALETTE
 from integrate.show.still import png_bytes
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _overlay_colours(overlay: xr.DataArray, names: Mapping[int, str]) -> tuple[A
 
     if overlay.dtype.kind not in "iub":
         low, high = _percentiles(overlay)
-        stops = np.array([_rgb(one) for one in SCALE])
+        stops = np.array([_rgb(one) for one in HEAT])
         at = np.linspace(0, len(stops) - 1, 255)
         scale = np.stack([np.interp(at, np.arange(len(stops)), stops[:, k]) for k in range(3)], axis=1)
         colours = [[0.0] * 4] + [[*map(float, one), float(min(1.0, k / 64))] for k, one in enumerate(scale)]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
@@ -25,6 +27,13 @@ image = make_image(pixels, channels=["DNA", "CD8"], pixel_size_um=(0.5, 0.5))
 places = rng.uniform(0, 3000, (5000, 2))
 viewer = ig.view(image, cells=places, embedding=rng.normal(size=(5000, 2)))
 viewer
+"""
+BALL = """
+import numpy as np, xarray as xr, integrate as ig
+z, y, x = np.mgrid[-20:20, -30:30, -30:30]
+ball = (400.0 * (4 * z**2 + y**2 + x**2 < 625)).astype("f4")
+notes = {"affine_lps": np.diag([1.0, 1.0, 2.0, 1.0]).tolist()}
+ig.open_niivue(xr.DataArray(ball, dims=("z", "y", "x"), attrs={"integrate": notes}))
 """
 BUSY = """
 import time
@@ -141,19 +150,47 @@ def test_the_catalog_browser_types_code_into_the_notebook(lab: Lab, pictures: Pa
     assert lab.ask_until("fields.attrs['integrate']['ids']['folder']", "'f1_P01'") == "'f1_P01'"
 
 
-def test_a_catalog_browser_stands_beside_the_notebook_and_types_into_it(lab: Lab, pictures: Path) -> None:
+def test_a_catalog_browser_stands_beside_the_notebook_filters_and_types_into_it(lab: Lab, pictures: Path) -> None:
     pytest.importorskip("sidecar", reason="a panel beside the notebook needs sidecar (extra: panel)")
     lab.open("panel.ipynb", "import integrate as ig\ncatalog = ig.datasets.toy_catalog()\nig.browse(catalog)", "# here")
     assert [cell["error"] for cell in lab.run_all()] == [None, None]
     page = lab.page
-    page.click("[data-dataset=fields]", timeout=60_000)
-    page.wait_for_function("document.querySelector('.ig-look img')?.naturalWidth === 64", timeout=60_000)
+    page.wait_for_selector("[data-dataset=fields]", timeout=60_000)
     notebook, panel = page.locator(".jp-NotebookPanel").bounding_box(), page.locator(".ig-browser").bounding_box()
     assert notebook["x"] + notebook["width"] <= panel["x"]
+    names = "[...document.querySelectorAll('[data-dataset]')].map((one) => one.dataset.dataset).join()"
+    page.fill(".ig-text", "per person")
+    page.wait_for_function(f"{names} === 'clinical'")
+    page.fill(".ig-text", "")
+    page.select_option(".ig-modality", "IF")
+    page.fill(".ig-subject", "P02")
+    found = "document.querySelector('.ig-found').textContent"
+    page.wait_for_function(f"{names} === 'fields' && {found}.includes('2 items')")
+    page.click("[data-dataset=fields]")
+    page.wait_for_function("document.querySelector('.ig-look img')?.naturalWidth === 64", timeout=60_000)
+    assert "DNA, CD8" in page.inner_text(".ig-look")
     page.click(".ig-insert")
     source = "panel.content.model.cells.get(1).sharedModel.getSource()"
     page.wait_for_function(f"{source}.includes('load_item')")
     page.screenshot(path=str(pictures / "lab_panel.png"))
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
+    assert lab.ask_until("fields.attrs['integrate']['ids']['folder']", "'f2_P02'") == "'f2_P02'"
+
+
+@pytest.mark.slow
+def test_niivue_draws_a_volume_in_three_dimensions(lab: Lab, pictures: Path) -> None:
+    pytest.importorskip("ipyniivue", reason="drawing volumes in 3-D needs ipyniivue (extra: view3d)")
+    lab.open("niivue.ipynb", BALL)
+    assert [cell["error"] for cell in lab.run_all()] == [None]
+    canvas = lab.page.locator(".jp-OutputArea canvas").first
+    canvas.wait_for(timeout=60_000)
+    for _ in range(30):
+        picture = cv2.imdecode(np.frombuffer(canvas.screenshot(path=str(pictures / "lab_niivue.png")), np.uint8), 0)
+        shaded = ((picture > 100) & (picture < 240)).sum()  # the planes are black and white, with a red cross
+        if shaded > 10_000:
+            break
+        lab.page.wait_for_timeout(1000)
+    assert shaded > 10_000
 
 
 def test_integrate_lab_opens_a_notebook_with_its_kernel_and_leaves_nothing_running(

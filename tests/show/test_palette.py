@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from integrate.show.palette import CHANNEL_COLOURS, PALETTE, SCALE
+from integrate.show.palette import CHANNEL_COLOURS, HEAT, PALETTE, SCALE
 
 #: Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
 SEEN_BY = {
@@ -46,7 +46,8 @@ def test_red_and_green_would_be_found_out() -> None:
 
 
 @pytest.mark.parametrize("who", SEEN_BY)
-def test_a_scale_grows_lighter_in_even_steps(who: str) -> None:
-    steps = np.diff(seen(SCALE, who)[:, 0])
+@pytest.mark.parametrize("scale", [SCALE, HEAT], ids=["scale", "heat"])
+def test_a_scale_grows_lighter_in_even_steps(scale: tuple[str, ...], who: str) -> None:
+    steps = np.diff(seen(scale, who)[:, 0])
     assert (steps > 4).all()
     assert steps.max() / steps.min() < 2.5

@@ -8,10 +8,12 @@ from typing import Any
 import anndata
 import cv2
 import geopandas as gpd
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from nbconvert import HTMLExporter
 
 import integrate as ig
 from integrate.errors import AlignmentError, DataError, DatasetNotFoundError, IntegrateWarning, ParameterError
@@ -100,6 +102,15 @@ def test_a_page_without_a_kernel_shows_a_still_picture() -> None:
     assert picture[2, 2].tolist() == [0, 0, 0]
     assert "48 cells" in notes["image/png"]["alt"] == data["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_an_exported_page_has_the_still_picture_in_place_of_the_viewer() -> None:
+    data, notes = ig.view(discs()[0])._repr_mimebundle_()
+    output = nbformat.v4.new_output("execute_result", data=data, metadata=notes, execution_count=1)
+    cell = nbformat.v4.new_code_cell("ig.view(image)", outputs=[output], execution_count=1)
+    page, _ = HTMLExporter(template_name="basic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert f"data:image/png;base64,{data['image/png']}" in page
+    assert "<script" not in page
 
 
 def test_a_picture_is_asked_of_the_browser_and_its_absence_is_said(tmp_path: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,17 @@ import pytest
 import zarr
 
 import integrate as ig
+
+from .lab import Lab, jupyterlab
+
+#: Runs the cell and waits until every tile is painted: what a person waits for.
+PAINTED = """async () => {
+  for (const one of document.querySelectorAll(".ig-viewer")) one.remove();
+  const started = performance.now();
+  window.jupyterapp.commands.execute("notebook:run-all-cells");
+  while (!document.querySelector(".ig-viewer")?.viewer?.ready_ms) await new Promise(requestAnimationFrame);
+  return performance.now() - started;
+}"""
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.browser]
 
@@ -35,21 +45,19 @@ def pyramid(tmp_path: Path) -> Path:
     return tmp_path / "large.zarr"
 
 
-def test_forty_channels_of_16k_are_first_painted_within_two_seconds(pyramid: Path, show: Any) -> None:
-    first = ig.view(np.zeros((1, 4, 4)))
-    first._repr_mimebundle_()
-    show(first).settle()  # imports and the start of the browser are not counted
-    started = time.perf_counter()
-    viewer = ig.view(pyramid)
-    viewer._repr_mimebundle_()
-    made = time.perf_counter() - started
-    started = time.perf_counter()
-    shown = show(viewer)
-    shown.until("app.ready_ms")
-    painted = time.perf_counter() - started
-    told = f"view() with its still picture {made:.2f} s, page and first paint {painted:.2f} s"
-    print(f"{told}, of which in the browser {shown.js('app.ready_ms') / 1000:.2f} s")
-    assert made + painted < 2
+def test_forty_channels_of_16k_are_painted_within_two_seconds_of_starting_their_cell(
+    pyramid: Path, browser: Any, tmp_path: Path
+) -> None:
+    """In JupyterLab, after imports: the first viewer of the kernel is not counted, but told."""
+    (tmp_path / "work").mkdir()
+    with jupyterlab(tmp_path / "work", tmp_path / "jupyter") as address:
+        lab = Lab(browser, address, tmp_path / "work")
+        lab.open("speed.ipynb", f"ig.view({str(pyramid)!r})")
+        lab.run("import integrate as ig")
+        took = [lab.page.evaluate(PAINTED) / 1000 for _ in range(4)]
+        lab.close()
+    print(f"from the start of a cell to its painted image {max(took[1:]):.2f} s, the first time {took[0]:.2f} s")
+    assert max(took[1:]) < 2
 
 
 def test_a_million_cells_follow_the_hand(show: Any) -> None:
@@ -68,4 +76,4 @@ def test_a_million_cells_follow_the_hand(show: Any) -> None:
     print(
         f"a frame of a million cells {took['image']:.0f} ms, of their embedding {took['scatter']:.0f}, near {near:.0f}"
     )
-    assert max(*took.values(), near) < 400
+    assert max(*took.values(), near) < 250

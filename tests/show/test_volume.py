@@ -102,6 +102,17 @@ def test_planes_show_the_patient_upright_with_true_proportions(show: Callable[..
 
 
 @pytest.mark.browser
+def test_a_pet_colours_the_ct_where_it_is_hot_and_leaves_cold_and_missing_voxels_grey(show: Callable[..., Any]) -> None:
+    pet = np.broadcast_to(np.arange(10, dtype=np.float32), (6, 8, 10)).copy()
+    pet[:, :, 5] = np.nan
+    shown = show(ig.view_volume(volume(np.full((6, 8, 10), 50, np.float32)), overlay=volume(pet), window=(0, 100)))
+    shown.until("app.planes.every((p) => p.drawn !== undefined)")
+    row = shown.pixels("canvas.ig-axial")[3].astype(int)
+    assert np.abs(row[[0, 5]] - 127.5).max() < 1
+    assert (np.ptp(row[[2, 4, 7, 9]], axis=1) > 20).all()
+
+
+@pytest.mark.browser
 def test_a_volume_whose_z_goes_down_is_shown_the_same_way_up(show: Callable[..., Any]) -> None:
     data = np.zeros((6, 8, 10), np.float32)
     data[0, 0, 9] = 100

@@ -64,27 +64,45 @@ class Controls {
         onchange: (event) => { app.shown[name] = event.target.checked; app.drawAll(); } }), text));
   }
   listChannels() {
-    const head = ["", "", "black", "full", "gamma"].map((text) => make("span", {}, text));
-    this.channelList.replaceChildren(make("div", { class: "ig-channel ig-head", "aria-hidden": "true" }, ...head), ...this.app.channels.map((one, at) => this.channelRow(one, at)));
+    const { channels } = this.app;
+    if (!this.channelRows) {
+      const head = ["", "", "black", "full", "gamma"].map((text) => make("span", {}, text));
+      this.channelRows = channels.map((one, at) => this.channelRow(one, at));
+      this.channelList.append(make("div", { class: "ig-channel ig-head", "aria-hidden": "true" }, ...head), ...this.channelRows);
+    }
+    channels.forEach((one, at) => this.fillChannel(this.channelRows[at], one, at));
+  }
+  channelName(one) {
+    const { images } = this.app.spec;
+    return images.length > 1 ? `${images[one.image].name}: ${one.name}` : one.name;
   }
   channelRow(one, at) {
-    const set = (change, final) => this.app.setChannel(at, change, final);
-    const several = this.app.spec.images.length > 1;
-    const name = several ? `${this.app.spec.images[one.image].name}: ${one.name}` : one.name;
-    const known = one.low !== null, span = known ? one.max - one.min : 1;
-    const slider = (key, least, most, value, title) => make("input", {
-      type: "range", min: least, max: most, step: (most - least) / 500 || 1, value, title, disabled: !known,
-      "aria-label": `${title} of ${name}`, "data-key": key,
-      oninput: (event) => set({ [key]: +event.target.value }, false),
-      onchange: (event) => set({ [key]: +event.target.value }, true),
-    });
-    return make("div", { class: "ig-channel", "data-channel": one.name },
-      make("label", {}, make("input", { type: "checkbox", checked: one.on, onchange: (event) => set({ on: event.target.checked }, true) }), name),
-      make("input", { type: "color", value: one.colour, title: "Colour", "aria-label": `Colour of ${name}`,
-        oninput: (event) => set({ colour: event.target.value }, false), onchange: (event) => set({ colour: event.target.value }, true) }),
-      slider("low", one.min ?? 0, known ? one.min + span : 1, one.low ?? 0, "Black"),
-      slider("high", one.min ?? 0, known ? one.min + span : 1, one.high ?? 1, "Full"),
-      slider("gamma", .2, 3, one.gamma, "Gamma"));
+    const tick = make("input", { type: "checkbox", "data-key": "on", onchange: () => this.app.setChannel(at, { on: tick.checked }, true) });
+    return make("div", { class: "ig-channel", "data-channel": one.name }, make("label", {}, tick, this.channelName(one)));
+  }
+  // Not while somebody moves a slider. The sliders are made when a channel is first on: forty have a hundred and twenty.
+  fillChannel(row, one, at) {
+    if (one.on && row.childElementCount === 1) row.append(...this.channelLook(one, at));
+    const known = one.low !== null, [least, most] = known ? [one.min, one.max] : [0, 1];
+    const shown = { ...one, low: one.low ?? 0, high: one.high ?? 1 };
+    for (const input of row.querySelectorAll("[data-key]")) {
+      const { key } = input.dataset;
+      if (key === "on") input.checked = one.on;
+      if (key === "low" || key === "high") Object.assign(input, { min: least, max: most, step: (most - least) / 500 || 1 });
+      if (input.type === "range") input.disabled = !known;
+      if (key !== "on" && input !== document.activeElement) input.value = shown[key];
+    }
+  }
+  channelLook(one, at) {
+    const name = this.channelName(one);
+    const field = (key, title, properties) => {
+      const set = (final) => this.app.setChannel(at, { [key]: key === "colour" ? input.value : +input.value }, final);
+      const input = make("input", { ...properties, title, "aria-label": `${title} of ${name}`, "data-key": key,
+        oninput: () => set(false), onchange: () => set(true) });
+      return input;
+    };
+    return [field("colour", "Colour", { type: "color" }), field("low", "Black", { type: "range" }), field("high", "Full", { type: "range" }),
+      field("gamma", "Gamma", { type: "range", min: .2, max: 3, step: .0056 })];
   }
   listRegions() {
     const { app } = this, { regions } = app;

@@ -19,49 +19,41 @@ class ImagePane extends Pane {
   }
   hover(point) { this.app.tell(point); }
   paintBase(base) {
-    const { app, height } = this;
-    this.wanted = [];
-    for (const port of this.ports()) {
+    const { app, height } = this, ports = this.ports().map((port) => ({ ...port, layers: this.layers(port) }));
+    this.wanted = ports.flatMap(({ layers }) => [...layers.flatMap((one) => one.whole), ...layers.flatMap((one) => one.tiles.map(({ key }) => key))]);
+    app.tiles.want(this.wanted);  // before anything is drawn: the first time that takes as long as the answer
+    for (const port of ports) {
       const view = this.view(port);
       app.painter.begin(port.width, height, [0, 0, 0]);
-      for (const { image, checker } of port.images) this.paintImage(image, view, port.width, checker);
-      this.paintLabels(view, port.width);
+      for (const layer of port.layers) this.paintLayer(layer, view);
       if (app.outlines && app.shown.outlines) app.painter.drawLines(view, app.outlines, [1, 1, 1, .9]);
       const cloud = app.shown.cells && this.cloud, dot = cloud && app.dotSize(cloud.count, this.bounds(), this.scale);
       const many = cloud && !cloud.drawFew(view, dot, this.scale);
       app.painter.copyTo(base, port.width, height, port.x);
       if (many) cloud.drawMany(base, port, height, view, dot);
     }
-    app.tiles.want(this.wanted);
     if (!app.tiles.missing && !app.waitsForLimits()) app.ready_ms ??= performance.now() - app.started;
   }
   paintOver(port) {
     this.paintRegions(port);
     this.paintScaleBar(port);
   }
-  paintImage(image, view, pixels, checker) {
-    const { app } = this, source = app.spec.images[image];
-    const { level, found } = tilesInView(source, view, pixels);
-    const visible = app.channels.filter((one) => one.image === image && one.on && one.low !== null);
-    app.painter.useTiles(view, place3(source.place));
-    for (const [j, i] of found) {
-      for (const channel of visible) {
-        this.paintTile(source, `${image}`, level, channel.index, j, i, { ...channel, checker });
-      }
-    }
+  layers(port) {
+    const { app } = this, { images, labels } = app.spec, view = this.view(port);
+    const made = port.images.map(({ image, checker }) => {
+      const visible = app.channels.filter((one) => one.image === image && one.on && one.low !== null);
+      return layerInView(images[image], `${image}`, visible.map((one) => ({ ...one, checker })), view, port.width);
+    });
+    if (labels && app.shown.labels) made.push({ ...layerInView(labels, "labels", [{ index: 0 }], view, port.width), ink: [1, 1, 1, .85] });
+    return made;
   }
-  paintLabels(view, pixels) {
-    const { app } = this, source = app.spec.labels;
-    if (!source || !app.shown.labels) return;
-    const { level, found } = tilesInView(source, view, pixels);
-    app.painter.useTiles(view, place3(source.place), [1, 1, 1, .85]);
-    for (const [j, i] of found) this.paintTile(source, "labels", level, 0, j, i);
+  paintLayer({ source, name, tiles, ink }, view) {
+    this.app.painter.useTiles(view, place3(source.place), ink);
+    for (const one of tiles) this.paintTile(source, name, one);
   }
   // Until a tile is here, the part of a coarser one that covers it stands in.
-  paintTile(source, name, level, channel, j, i, look) {
-    const { tiles, painter } = this.app, key = `${name}/${level}/${channel}/${j}/${i}`;
-    this.wanted.push(key);
-    const rect = tileRect(source, level, j, i), tile = tiles.get(key);
+  paintTile(source, name, { key, level, rect, look }) {
+    const { tiles, painter } = this.app, tile = tiles.get(key);
     if (tile) {
       painter.drawTile(tile, rect, [0, 0, 1, 1], look);
       return;
@@ -69,7 +61,7 @@ class ImagePane extends Pane {
     for (let up = level + 1; up < source.levels.length; up++) {
       const { scale_x: sx, scale_y: sy } = source.levels[up], n = source.tile;
       const row = Math.floor((rect[1] + rect[3] / 2) / sy / n), column = Math.floor((rect[0] + rect[2] / 2) / sx / n);
-      const above = tiles.get(`${name}/${up}/${channel}/${row}/${column}`);
+      const above = tiles.get(`${name}/${up}/${look.index}/${row}/${column}`);
       if (!above) continue;
       const [x, y, width, height] = tileRect(source, up, row, column);
       const part = [(rect[0] - x) / width, (rect[1] - y) / height, rect[2] / width, rect[3] / height];
@@ -158,6 +150,16 @@ class ImagePane extends Pane {
     else return super.keydown(event);
     event.preventDefault();
   }
+}
+
+// The tiles of a source in view, one for each look (a channel), and where one tile holds the whole image coarsely that
+// one too: it is small, so there is something to see before the finer ones are here.
+function layerInView(source, name, looks, view, pixels) {
+  const { level, found } = tilesInView(source, view, pixels), last = source.levels.length - 1, { width, height } = source.levels[last];
+  const whole = level < last && Math.max(width, height) <= source.tile ? looks.map((look) => `${name}/${last}/${look.index}/0/0`) : [];
+  const tiles = found.flatMap(([j, i]) => looks.map((look) => (
+    { key: `${name}/${level}/${look.index}/${j}/${i}`, level, rect: tileRect(source, level, j, i), look })));
+  return { source, name, whole, tiles };
 }
 
 function place3([a, b, c, d, e, f]) {

@@ -163,7 +163,7 @@ class Painter {
     gl.uniform4fv(u.rect, rect);
     gl.uniform4fv(u.part, part);
     gl.uniform2f(u.size, tile.width, tile.height);
-    if (look) {
+    if (look.colour) {  // labels have none
       gl.uniform3fv(u.colour, rgb(look.colour));
       gl.uniform3f(u.limits, look.low, look.high, look.gamma);
       gl.uniform2fv(u.checker, look.checker);

@@ -139,7 +139,7 @@ class Pane {
     if (this.due) return;
     this.due = requestAnimationFrame(() => {
       this.due = 0;
-      if (this.app.painter) this.paint();
+      if (this.app.painter && this.fitted) this.paint();  // before it has a size it would ask for the finest tiles
     });
   }
   paint() {

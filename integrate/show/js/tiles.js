@@ -11,8 +11,8 @@ function floats(view) {
 function asPlane(kind, view) {
   const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
   if (kind === "u4") return new Uint32Array(bytes);
-  if (kind === "u1") return Float32Array.from(new Uint8Array(bytes));
-  if (kind === "u2") return Float32Array.from(new Uint16Array(bytes));
+  if (kind === "u1") return new Float32Array(new Uint8Array(bytes));
+  if (kind === "u2") return new Float32Array(new Uint16Array(bytes));
   return new Float32Array(bytes);
 }
 
@@ -37,6 +37,7 @@ class Tiles {
     const ask = [];
     for (const key of keys) {
       const tile = this.known.get(key);
+      if (tile?.texture) tile.used = now;  // also what lies under finer tiles: given up, it would be asked for again
       if (tile?.texture || tile?.asked || (tile?.failed && now - tile.failed < 30000)) continue;
       if (flying + ask.length >= IN_FLIGHT) break;
       ask.push(key);
