@@ -84,7 +84,7 @@ def _is_acquisition(reader: Reader) -> bool:
 def _looked_at(reader: Reader) -> tuple[Acquisition, date | None, str]:
     """Return the record, the day it was made, and of whom it is."""
     path = reader.local_path()
-    opened = reader._open(path, **{k: v for k, v in reader.kwargs.items() if k in reader.option_names()})
+    opened = reader._open(path, **reader.own_options())
     told, made, patient = _of_header(type(reader).__name__, path)
     notes = image_notes(opened)
     known: dict[str, Any] = {
