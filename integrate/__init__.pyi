@@ -66,6 +66,7 @@ from .catalog.check import check_catalog as check_catalog
 from .catalog.open import Catalog as Catalog
 from .catalog.open import open_catalog as open_catalog
 from .catalog.open import shipped_catalogs as shipped_catalogs
+from .catalog.storage import Cache as Cache
 from .datasets.simulate import simulate_study as simulate_study
 from .features.brightfield import Brightfield as Brightfield
 from .features.embedding import Embedding as Embedding

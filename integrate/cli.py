@@ -61,7 +61,7 @@ def list_catalog(source: str, settings: Settings = None) -> None:
     """List the datasets of a catalog (a YAML file, or the name of a shipped one)."""
     from integrate.catalog.open import open_catalog
 
-    catalog = open_catalog(source, **_pairs(settings))
+    catalog = open_catalog(source)(**_pairs(settings))
     typer.echo(f"{catalog.name}: {catalog.description}\n")
     typer.echo(catalog.table().to_string())
 
@@ -81,7 +81,7 @@ def search(
     """Find datasets and items by words, modality, person or licence. Exit status 1 when nothing is found."""
     from integrate.catalog.open import open_catalog
 
-    catalog = open_catalog(source, **_pairs(settings))
+    catalog = open_catalog(source)(**_pairs(settings))
     hits = catalog.search(text, modality=modality, subject=subject, licence=licence, has=has)
     typer.echo(hits.table().to_string() if len(hits) else repr(hits))
     for name, reason in hits.unreachable.items():
@@ -104,7 +104,7 @@ def check(
     from integrate.catalog.check import check_catalog
     from integrate.catalog.open import open_catalog
 
-    audit = check_catalog(open_catalog(source, **_pairs(settings)), deep=deep, hashes=hashes)
+    audit = check_catalog(open_catalog(source)(**_pairs(settings)), deep=deep, hashes=hashes)
     typer.echo(json.dumps(audit.to_frame().to_dict("records"), indent=2) if as_json else repr(audit))
     if not audit.ok:
         raise typer.Exit(1)
@@ -117,7 +117,7 @@ def lock(source: str, settings: Settings = None) -> None:
     from integrate.catalog.lock import lock_catalog
     from integrate.catalog.open import open_catalog
 
-    for root, path in lock_catalog(open_catalog(source, **_pairs(settings)), show_progress=True).items():
+    for root, path in lock_catalog(open_catalog(source)(**_pairs(settings)), show_progress=True).items():
         typer.echo(f"{root}: {path}")
 
 
@@ -128,7 +128,7 @@ def phi(source: str, settings: Settings = None) -> None:
     from integrate.catalog.open import open_catalog
     from integrate.readers.phi import find_phi
 
-    found = find_phi(open_catalog(source, **_pairs(settings)))
+    found = find_phi(open_catalog(source)(**_pairs(settings)))
     typer.echo(found.to_string(index=False) if len(found) else "nothing found; names inside pixels are not looked for")
 
 
@@ -165,7 +165,7 @@ def export(
     from integrate.catalog.export import export_catalog
     from integrate.catalog.open import open_catalog
 
-    catalog = open_catalog(source, **_pairs(settings))
+    catalog = open_catalog(source)(**_pairs(settings))
     done = export_catalog(catalog, to=to, folder=output, overwrite=overwrite)  # type: ignore[arg-type]  # checked there
     typer.echo(f"written: {done.path} ({done.datasets} datasets, {done.files} files)")
     for name, note in done.notes.items():

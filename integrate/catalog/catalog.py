@@ -12,6 +12,7 @@ from integrate.catalog.context import Context
 from integrate.catalog.entry import Entry
 from integrate.catalog.lock import manifest_path
 from integrate.catalog.parameter import Parameter
+from integrate.catalog.registry import ASSET_READER
 from integrate.catalog.safety import is_remote
 from integrate.errors import DatasetNotFoundError, ParameterError, closest, some
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
-ASSET_READER = "integrate.readers.assets:AssetTable"
 ROOT_CLASS = "integrate.catalog.parameters:DataRoot"
 
 

@@ -124,7 +124,7 @@ def _opened(entry: Entry, item: str) -> Iterator[Doubt]:
     """Open an item, compare its bytes with what is promised, and yield what it says otherwise than the catalog."""
     reader = entry.item_reader(item)
     opened = reader.read()
-    if (reader.kwargs.get("verify") or {}).get("hash"):
+    if reader.promised_hash is not None:
         reader.check_bytes()
     yield from doubts_about(entry, item, opened)
 
@@ -161,10 +161,9 @@ def _checksums(entry: Entry) -> Iterator[Finding]:
 
 def _byte_fault(reader: Any) -> str | None:
     """Return what is wrong with the bytes, ``""`` when nothing is, ``None`` when nothing is known of them."""
-    verify = reader.kwargs.get("verify") or {}
-    if not any(verify.get(name) for name in ("hash", "bytes")):
-        return None
     try:
+        if reader.promised_hash is None and not (reader.kwargs.get("verify") or {}).get("bytes"):
+            return None
         reader.check_bytes()
     except IntegrateError as error:
         return str(error)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from integrate.catalog.registry import qualified_reader
+from integrate.catalog.shape import shape_faults
 from integrate.errors import CatalogError, UnsafeCatalogError, closest
 
 __all__ = ["complete_document", "load_yaml", "parse_document"]
@@ -91,9 +92,10 @@ def complete_document(document: dict[str, Any], *, where: str) -> dict[str, Any]
     entries = {
         str(name): _complete_entry(entry, f"entries.{name}", problems) for name, entry in sections["entries"].items()
     }
+    parameters = {k: v for k, v in sections["user_parameters"].items() if k not in OPENER_NAMES}
+    problems = problems or list(shape_faults({**sections, "user_parameters": parameters, "entries": entries}))
     if problems:
         raise CatalogError(f"{where} has {len(problems)} faults:\n  " + "\n  ".join(problems))
-    parameters = {k: v for k, v in sections["user_parameters"].items() if k not in OPENER_NAMES}
     aliases = {name: name for name in entries} | sections["aliases"]
     return {"version": 2, **sections, "user_parameters": parameters, "aliases": aliases, "entries": entries}
 
@@ -127,8 +129,15 @@ def _mapping(value: Any, place: str, problems: list[str]) -> dict[str, Any]:
     return dict(value)
 
 
+#: Kinds of YAML that no catalog needs, and that nobody who checks mappings, lists and texts would look into.
+FOREIGN: tuple[str, ...] = ("binary", "omap", "pairs", "set")
+
+
 class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader that refuses a mapping with the same key twice; YAML's own rule keeps the last silently."""
+    """A safe loader of mappings, lists and plain values that refuses a mapping with the same key twice.
+
+    YAML's own rule keeps the last silently.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 (the parent's signature)
         seen: set[Hashable] = set()
@@ -141,6 +150,10 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
+
+
+for _kind in FOREIGN:
+    _UniqueKeyLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_undefined)
 
 
 def _check_shape(text: str, where: str) -> None:

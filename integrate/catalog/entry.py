@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from integrate.catalog.context import Context
 from integrate.catalog.parameter import Parameter
 from integrate.catalog.registry import known_readers, qualified_reader, short_name
-from integrate.catalog.safety import confine, is_url_key
+from integrate.catalog.safety import confine, confine_arguments, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_row, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest
 from integrate.model.acquisition import MADE
@@ -80,7 +80,9 @@ class Entry:
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         """For tables: the codebook, column to its declared dtype, unit, levels and level."""
-        declared = self._spec["kwargs"].get("columns") or {}
+        declared = self._spec["kwargs"].get("columns")
+        if not isinstance(declared, Mapping):  # names of the columns to read
+            return {}
         return {str(name): dict(spec) if isinstance(spec, Mapping) else {} for name, spec in declared.items()}
 
     @property
@@ -312,14 +314,9 @@ class Entry:
 
     def _make(self, qualified: str, kwargs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         where = f"{self._context.catalog}/{self.name}"
-        located = {key: self._confined(value, where) if is_url_key(key) else value for key, value in kwargs.items()}
-        if "roots" in located:  # a nested catalog may read what this one may, and nothing else
-            given: Mapping[str, Any] = kwargs["roots"]
-            located["roots"] = {
-                name: confine(str(root), self._context.roots, where=where) for name, root in given.items()
-            }
-        verify: dict[str, Any] = dict(kwargs.get("verify") or {})
-        if "hash" not in verify and isinstance(located.get("url"), str):
+        located = confine_arguments(kwargs, self._context.roots, where=where)
+        verify: dict[str, Any] = dict(located.get("verify") or {})
+        if not {"hash", "manifest"} & set(verify) and isinstance(located.get("url"), str):
             locked = self._context.locked_hash(located["url"])
             if locked is not None:
                 located["verify"] = {**verify, "hash": f"sha256:{locked}"}
@@ -330,13 +327,8 @@ class Entry:
             "parameters": dict(parameters),
         }
         reader = _reader_class(qualified)(metadata=metadata, **located)
-        reader.cache = self._context.cache
+        reader.cache, reader.roots = self._context.cache, self._context.roots
         return reader
-
-    def _confined(self, value: Any, where: str) -> Any:
-        if isinstance(value, list):
-            return [self._confined(one, where) for one in value]
-        return confine(value, self._context.roots, where=where) if isinstance(value, str) else value
 
     def __repr__(self) -> str:
         asks = ", ".join(f"{name}=…" for name in self._asked)

@@ -35,6 +35,7 @@ LONG_LENGTH: frozenset[bytes] = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 )
 ENOUGH = 16_384
+_EXPLICIT, _IMPLICIT, _LENGTH = (struct.Struct(form).unpack_from for form in ("<HH2sH", "<HHI", "<I"))
 SLIDES: tuple[str, ...] = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif")
 TABLES: tuple[str, ...] = (".csv", ".tsv", ".parquet", ".pq")
 STATISTICS: tuple[str, ...] = (".sav", ".dta", ".sas7bdat", ".xpt")
@@ -100,47 +101,47 @@ def _parse(head: bytes, stream: BinaryIO) -> Facts | None:
     """Return the wanted elements, ``None`` when this simple reading does not suffice."""
     syntax, at = "", 132
     while head[at : at + 2] == b"\x02\x00":
-        tag, value, at = _explicit(head, at)
+        tag, start, end = _element(head, at, is_explicit=True)
         if tag == 0x00020010:
-            syntax = value.rstrip(b"\0 ").decode("ascii", "replace")
+            syntax = head[start:end].rstrip(b"\0 ").decode("ascii", "replace")
+        at = end
     if syntax in (BIG_ENDIAN, DEFLATED, ""):
         return None
-    read = _implicit if syntax == IMPLICIT_LITTLE else _explicit
+    is_explicit = syntax != IMPLICIT_LITTLE
     found = dict.fromkeys(WANTED.values(), "")
-    while at + 8 <= len(head):
-        tag, value, at = read(head, at)
+    enough = len(head) - 8
+    while at <= enough:
+        tag, start, end = _element(head, at, is_explicit)
         if tag > LAST_WANTED:
             return found
-        if at > len(head) - 8:  # a long sequence comes first: read on
-            more = stream.read(max(ENOUGH, at - len(head) + ENOUGH))
+        if end > enough:  # a long sequence comes first: read on
+            more = stream.read(max(ENOUGH, end - len(head) + ENOUGH))
             if not more:
                 return None
             head += more
+            enough = len(head) - 8
         if tag in WANTED:
-            found[WANTED[tag]] = value.rstrip(b"\0 ").decode("ascii").strip()
-        if tag == LAST_WANTED:
-            return found
+            found[WANTED[tag]] = head[start:end].rstrip(b"\0 ").decode("ascii").strip()
+            if tag == LAST_WANTED:
+                return found
+        at = end
     return None
 
 
-def _explicit(data: bytes, at: int) -> tuple[int, bytes, int]:
-    group, element, kind, length = struct.unpack_from("<HH2sH", data, at)
-    start = at + 8
-    if kind in LONG_LENGTH:
-        (length,) = struct.unpack_from("<I", data, at + 8)
-        start = at + 12
-    return _element(data, group, element, start, length)
-
-
-def _implicit(data: bytes, at: int) -> tuple[int, bytes, int]:
-    group, element, length = struct.unpack_from("<HHI", data, at)
-    return _element(data, group, element, at + 8, length)
-
-
-def _element(data: bytes, group: int, element: int, start: int, length: int) -> tuple[int, bytes, int]:
+def _element(data: bytes, at: int, is_explicit: bool) -> tuple[int, int, int]:  # noqa: FBT001 (called 100,000 times)
+    """Return the tag of an element, and where its value starts and ends."""
+    if is_explicit:
+        group, element, kind, length = _EXPLICIT(data, at)
+        start = at + 8
+        if kind in LONG_LENGTH:
+            (length,) = _LENGTH(data, start)
+            start += 4
+    else:
+        group, element, length = _IMPLICIT(data, at)
+        start = at + 8
     if length == 0xFFFFFFFF:  # a sequence that ends where it says: go to its end mark at this depth
         raise _TooDeepError
-    return (group << 16) | element, data[start : start + length], start + length
+    return (group << 16) | element, start, start + length
 
 
 class _TooDeepError(Exception):

@@ -9,13 +9,13 @@ from integrate.catalog.catalog import Catalog as Catalog
 from integrate.catalog.document import MAX_BYTES, parse_document
 from integrate.catalog.lock import manifest_path
 from integrate.catalog.safety import CACHING, PROTOCOLS, check_safe, is_remote
-from integrate.catalog.storage import fetch, told_location
+from integrate.catalog.storage import Cache, fetch, told_location
 from integrate.errors import CatalogError, SourceNotFoundError, UnsafeCatalogError, closest, some
 
 __all__ = ["Catalog", "open_catalog", "open_fetched", "shipped_catalogs"]
 
 
-def open_catalog(source: str | os.PathLike[str], **parameters: str | None) -> Catalog:
+def open_catalog(source: str | os.PathLike[str], *, cache: Cache | None = None, **parameters: str | None) -> Catalog:
     """Return the catalog at a path or url, or a shipped one by name, checked before anything in it is used.
 
     Parameters
@@ -24,6 +24,9 @@ def open_catalog(source: str | os.PathLike[str], **parameters: str | None) -> Ca
         Path of a YAML file, its url (``s3://``, ``gs://``, ``az://``, ``https://``), or the name of a catalog that
         comes with the package (``"demo"``, ``"dcis"``). Of a remote catalog ``CATALOG_DIR`` is the url it lies beside:
         its files are fetched when they are loaded, checked by the lock beside it, and it may not read any local file.
+    cache
+        Where copies of remote files are kept, and how much of them; by default ``INTEGRATE_CACHE`` or
+        ``~/.cache/integrate/files``, up to 20 GB.
     parameters
         Values of catalog-level parameters, e.g. ``data_root="../data"``. A data root given here is a folder that the
         catalog may read from; without one it may read only from its own folder. ``None`` is the same as not given.
@@ -53,9 +56,11 @@ def open_catalog(source: str | os.PathLike[str], **parameters: str | None) -> Ca
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     if is_remote(str(source)):
-        return _open_remote(str(source))(**given)
-    path = _find(source)
-    return open_fetched(path, home=str(path.parent))(**given)
+        opened = _open_remote(str(source), cache)
+    else:
+        path = _find(source)
+        opened = open_fetched(path, home=str(path.parent))
+    return (opened if cache is None else opened.with_cache(cache))(**given)
 
 
 def open_fetched(path: Path, *, home: str, lock: Path | None = None) -> Catalog:
@@ -120,7 +125,7 @@ def _read_text(path: Path) -> str:
         raise CatalogError(f"{path.name} is not a YAML file: it is not text") from error
 
 
-def _open_remote(url: str) -> Catalog:
+def _open_remote(url: str, cache: Cache | None) -> Catalog:
     """Return the catalog at a url, with the lock that lies beside it."""
     protocol, _, rest = url.partition("://")
     if protocol not in PROTOCOLS - {"file"}:
@@ -131,10 +136,10 @@ def _open_remote(url: str) -> Catalog:
             f"{told_location(url)}: no password in a location; credentials come from the environment or fsspec's "
             "configuration"
         )
-    path = fetch(url, is_folder=False, limit_bytes=MAX_BYTES)
+    path = fetch(url, is_folder=False, cache=cache, limit_bytes=MAX_BYTES)
     home = url.partition("?")[0].rpartition("/")[0]
     try:
-        lock = fetch(f"{home}/{manifest_path(path, 'CATALOG_DIR').name}", is_folder=False)
+        lock = fetch(f"{home}/{manifest_path(path, 'CATALOG_DIR').name}", is_folder=False, cache=cache)
     except SourceNotFoundError:
         lock = None
     return open_fetched(path, home=home, lock=lock)

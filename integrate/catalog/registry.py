@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-__all__ = ["PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_name"]
+__all__ = ["ASSET_READER", "PARAMETERS", "READERS", "known_readers", "qualified_reader", "short_name"]
 
+#: The reader whose entries are tables with one item per row.
+ASSET_READER = "integrate.readers.assets:AssetTable"
 #: Our readers: the short name people write, and the class Intake imports.
 READERS: dict[str, str] = {
     "AnnDataZarr": "integrate.readers.annotated_zarr:AnnDataZarr",

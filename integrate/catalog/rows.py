@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AssetRows", "RowKeys"]
 
+#: Cells looked at together.
+PIECE = 100_000
 SEPARATORS: dict[str, str] = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 #: Up to here an unknown key is compared with every known one by Python; above, by DuckDB.
 FEW_KEYS = 2_000
@@ -75,6 +77,17 @@ class AssetRows:
             whole = self._source.column(name)
             self._columns[name] = whole if self._selected is None else whole.take(self._selected)
         return self._columns[name]
+
+    def look_through(self, name: str, test: Callable[[Any], Any]) -> pa.ChunkedArray:
+        """Return what a test says of each cell of a column, which is looked at in pieces and not kept."""
+        import pyarrow as pa
+
+        if name in self._columns:
+            return test(self._columns[name])
+        told = [test(piece) for piece in self._source.pieces(name)]
+        flat = [part for one in told for part in (one.chunks if isinstance(one, pa.ChunkedArray) else [one])]
+        whole = pa.chunked_array(flat, pa.bool_())
+        return whole if self._selected is None else whole.take(self._selected)
 
     def subset(self, indices: Any) -> AssetRows:
         """Return only the rows with these numbers, in the order given."""
@@ -249,6 +262,16 @@ class _Source:
         import pyarrow.parquet as pq
 
         return _as_text(pq.read_table(self.path, columns=[name], partitioning=None)[name], name, Path(self.path).name)
+
+    def pieces(self, name: str) -> Iterator[Any]:
+        """Yield a column in pieces, so that a file's is never in memory whole."""
+        if self._whole is not None:
+            yield self._whole[name]
+            return
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(self.path).iter_batches(PIECE, columns=[name]):
+            yield _as_text(batch.column(0), name, Path(self.path).name)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

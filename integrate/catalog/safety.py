@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,18 @@ from integrate.catalog.templates import PLAIN_KEYS, template_names
 from integrate.errors import CatalogError, UnsafeCatalogError, closest, some
 from integrate.model.pattern import SlowPatternError, compile_pattern
 
-__all__ = ["below", "check_safe", "confine", "is_remote", "is_url_key", "without_caching"]
+__all__ = [
+    *("below", "check_links", "check_safe", "confine", "confine_arguments", "is_remote", "is_url_key", "local_file"),
+    *("leads_out", "without_caching"),
+]
 
 #: Prefixes by which fsspec keeps copies; we keep our own, so they only come off.
 CACHING: tuple[str, ...] = ("simplecache", "filecache", "blockcache")
 PROTOCOLS: frozenset[str] = frozenset({"file", "s3", "gs", "gcs", "az", "abfs", "https", *CACHING})
 #: What a catalog may say of how a store is reached.
 STORAGE_FLAGS: tuple[str, ...] = ("anon", "requester_pays")
+#: Arguments of readers that are text of other kinds than names of what a source holds.
+NO_NAMES: frozenset[str] = frozenset({"pattern", "separator", "missing", "reader"})
 
 
 def check_safe(document: Mapping[str, Any], *, where: str) -> None:
@@ -66,6 +72,11 @@ def is_remote(url: str) -> bool:
     return "://" in url and not url.startswith("file://")
 
 
+def local_file(url: str) -> Path:
+    """Return a location on this machine as an absolute path, its links followed."""
+    return Path(url.removeprefix("file://")).resolve()
+
+
 def below(url: str, root: str) -> str | None:
     """Return the path of a location relative to a root, both local or both remote; ``None`` when it is not below it.
 
@@ -98,13 +109,73 @@ def confine(url: str, roots: Mapping[str, str], *, where: str) -> str:
         if ".." in unquote(url).replace("\\", "/").split("/"):
             raise UnsafeCatalogError(f"{where}: '..' is not allowed in {url!r}")
         return url
-    path = Path(url.removeprefix("file://")).resolve()
+    path = local_file(url)
     local = [root for root in roots.values() if not is_remote(root)]
     if not any(path.is_relative_to(Path(root).resolve()) for root in local):
         raise UnsafeCatalogError(
             f"{where}: {url!r} leads outside the catalog's folder and the data folders given ({some(local)})"
         )
     return str(path)
+
+
+def confine_arguments(kwargs: Mapping[str, Any], roots: Mapping[str, str], *, where: str) -> dict[str, Any]:
+    """Return the arguments of a reader with every local location made absolute; none of them leads out of the roots.
+
+    What is no location may name something inside the source, such as a series or a folder of masks, but no way out.
+
+    Raises
+    ------
+    UnsafeCatalogError
+        If one leads out, or a location is no text.
+    """
+    confined: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        texts = value if isinstance(value, list) else [value]
+        if is_url_key(key):
+            if not all(text is None or isinstance(text, str) for text in texts):
+                raise UnsafeCatalogError(f"{where}.{key}: {value!r} is no location; write text, or a list of texts")
+            found = [text if text is None else confine(text, roots, where=where) for text in texts]
+            value = found if isinstance(value, list) else found[0]
+        elif key == "verify" and isinstance(value, Mapping) and isinstance(value.get("manifest"), str):
+            value = {**value, "manifest": confine(value["manifest"], roots, where=where)}
+        elif key == "roots" and isinstance(value, Mapping):  # a nested catalog may read what this one may, no more
+            value = {name: confine(str(root), roots, where=where) for name, root in value.items()}
+        elif key not in NO_NAMES:
+            for text in texts:
+                if isinstance(text, str) and leads_out(text):
+                    raise UnsafeCatalogError(f"{where}.{key}: {text!r} may not lead out of what is opened")
+        confined[key] = value
+    return confined
+
+
+def leads_out(name: str) -> bool:
+    """Return whether a name of something inside a folder leads out of it.
+
+    Examples
+    --------
+    >>> [leads_out(name) for name in ("0/labels/cells", "a..b", "../other", "/srv/other")]
+    [False, False, True, True]
+    """
+    parts = name.replace("\\", "/").split("/")
+    return ".." in parts or (parts[0] == "" and len(parts) > 1)
+
+
+def check_links(folder: Path, roots: Mapping[str, str]) -> None:
+    """Check that no symbolic link below a folder leads out of the roots; its readers would follow it.
+
+    Raises
+    ------
+    UnsafeCatalogError
+        If one does.
+    """
+    inside = [folder]
+    for here in inside:
+        with os.scandir(here) as listed:
+            for one in listed:
+                if one.is_symlink():
+                    confine(one.path, roots, where=f"the link {one.name!r} in {folder.name!r}")
+                elif one.is_dir():
+                    inside.append(Path(one.path))
 
 
 def _problems(document: Mapping[str, Any]) -> Iterator[str]:
@@ -183,6 +254,8 @@ def _storage_problems(place: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
 
 def _string_problems(place: str, value: Any, declared: set[str], key: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
+        if is_url_key(key):
+            yield f"{place}: a location is text, or a list of texts"
         for name, item in value.items():
             if name == "cls":
                 yield f"{place}: `cls` may not appear here"

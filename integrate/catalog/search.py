@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from integrate.catalog.assets import AssetEntry
@@ -247,14 +249,22 @@ def _narrow(
 
 
 def _rows_with(entry: Entry, text: str) -> Any:
+    """Return at which rows some cell holds a text, in any case."""
     import pyarrow.compute as pc
 
     if not isinstance(entry, AssetEntry):
         return None
+    rows = entry.rows
+    has_case = text.upper() != text.lower()  # to compare bytes takes a third of the time of comparing letters
+
+    def hits(name: str) -> Any:
+        return rows.look_through(
+            name, lambda cells: pc.fill_null(pc.match_substring(cells, text, ignore_case=has_case), False)
+        )
+
     found: Any = None
-    for name in entry.rows.columns:
-        if name not in NOT_TEXT:
-            hit = pc.fill_null(pc.match_substring(entry.rows.column(name), text, ignore_case=True), False)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for hit in pool.map(hits, (name for name in rows.columns if name not in NOT_TEXT)):
             found = hit if found is None else pc.or_(found, hit)
     return found
 

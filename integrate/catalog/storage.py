@@ -51,6 +51,11 @@ class Cache:
     ------
     ParameterError
         If the bound is not a positive number.
+
+    Examples
+    --------
+    >>> cache = ig.Cache(tmp_path / "copies", limit_bytes=5_000_000_000)
+    >>> catalog = ig.open_catalog("demo", cache=cache)  # what it fetches is kept there
     """
 
     folder: Path = field(default_factory=user_cache)

@@ -19,6 +19,7 @@ from integrate.join.rows import Rows
 from integrate.join.units import UNITS, study_units
 from integrate.join.visit import check_visit
 from integrate.keys import ACQUISITION_ID, ATTRS, ID_COLUMNS, LEVELS, SUBJECT_ID
+from integrate.model.days import event_name
 from integrate.model.progress import follow
 from integrate.model.provenance import hash_array, record
 from integrate.model.trace import TRACE
@@ -197,7 +198,7 @@ def _study_notes(study: Study, units: pd.DataFrame, unit: str, visit: str | None
     notes = []
     if visit is not None:
         day, before, after = study.visits.loc[visit]
-        event = study.declared.get("index_event", "the index event")
+        event = event_name(study.declared)
         notes.append(f"visit {visit!r}: day {day} (-{before} to +{after}) since {event}")
     if unit == "subject":
         return tuple(notes)

@@ -9,6 +9,7 @@ from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID, VISIT
 from integrate.model.acquisition import gather_records, of_harvest
 from integrate.model.audit import Finding, listed, named
+from integrate.model.days import count_days, event_name, index_dates, read_dates, whole_days
 from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
 from integrate.model.lineage import inherit_subjects, read_lineage
 from integrate.model.provenance import hash_file
@@ -56,7 +57,9 @@ def open_study(catalog: Any, *, records: pd.DataFrame | None = None) -> Study:
     """
     declared = dict(catalog.metadata.get("study") or {})
     rules = parse_rules(declared.get("identifiers") or {})
-    parts = [_Part(catalog[name], rules) for name in catalog if catalog[name].keys or _lists_ids(catalog[name])]
+    dated = isinstance(declared.get("index_event"), Mapping)
+    named_items = [catalog[name] for name in catalog if catalog[name].keys or _lists_ids(catalog[name])]
+    parts = [_Part(entry, rules, dated=dated) for entry in named_items]
     sample_map, parent_findings = _with_parents(_concat([part.sample_map for part in parts], SAMPLE_MAP_COLUMNS))
     findings = [finding for part in parts for finding in part.findings] + parent_findings
     tables = {part.name: part.table for part in parts if part.table is not None}
@@ -67,6 +70,10 @@ def open_study(catalog: Any, *, records: pd.DataFrame | None = None) -> Study:
         sample_map, _ = _with_parents(sample_map)
         tables = {name: _refill_ids(table, name, sample_map) for name, table in tables.items()}
         lineage_findings += more
+    index, day_findings = index_dates(declared, tables)
+    dates = _dates(parts)
+    sample_map, more = count_days(sample_map, dates, index, event=event_name(declared))
+    day_findings += more
     made, made_findings = _made(parts, records, sample_map)
     known = _spine_subjects(declared, tables, sample_map)
     subjects, variable_findings = _describe_subjects(known, tables, {part.name: part.entry for part in parts})
@@ -79,7 +86,7 @@ def open_study(catalog: Any, *, records: pd.DataFrame | None = None) -> Study:
         datasets={name: catalog[name] for name in catalog},
         declared=declared,
         lineage=lineage,
-        findings=tuple(findings + lineage_findings + made_findings + variable_findings),
+        findings=tuple(findings + lineage_findings + day_findings + made_findings + variable_findings),
         catalog=_origin(catalog),
         made=made,
     )
@@ -107,9 +114,11 @@ def _made(
 class _Part:
     """One dataset's share of the study."""
 
-    def __init__(self, entry: Any, rules: Mapping[str, IdRule]) -> None:
+    def __init__(self, entry: Any, rules: Mapping[str, IdRule], *, dated: bool) -> None:
         self.entry = entry
         self.name: str = entry.name
+        self.dated = dated
+        self.dates: pd.Series[Any] | None = None
         self.findings: list[Finding] = []
         self.table: pd.DataFrame | None = None
         rows, sources = self._rows()
@@ -177,12 +186,12 @@ class _Part:
         return sample_map.reset_index(drop=True)[list(SAMPLE_MAP_COLUMNS)]
 
     def _days(self, given: pd.Series[Any]) -> pd.Series[Any]:
-        """Return study days as whole numbers; what is no whole number is missing, and said."""
-        import pandas as pd
-
-        days = pd.to_numeric(given, errors="coerce").astype("float64")
-        whole = days.where(days % 1 == 0)
+        """Return study days as whole numbers; dates are kept to count from; what is neither is missing, and said."""
+        whole = whole_days(given)
         lost = given.notna() & whole.isna()
+        if self.dated:
+            self.dates = read_dates(given.where(lost))
+            lost &= self.dates.isna()
         if lost.any():
             told = named(given[lost].unique())
             self.findings.append(
@@ -190,7 +199,8 @@ class _Part:
                     "warning",
                     "unreadable day",
                     self.name,
-                    f"{int(lost.sum())} days are not whole numbers: {told}; give days since the index event, not dates",
+                    f"{int(lost.sum())} days are not whole numbers: {told}; give days since the index event, or "
+                    "declare study.index_event {name, entry, column} so that they are counted from dates",
                     listed(given[lost].unique()),
                 )
             )
@@ -228,6 +238,17 @@ class _Part:
                     listed(pairs),
                 )
             )
+
+
+def _dates(parts: Sequence[_Part]) -> pd.Series[Any]:
+    """Return the date of every row of the sample map, missing where it has none."""
+    import pandas as pd
+
+    told = [
+        pd.Series(pd.NaT, index=range(len(part.sample_map))) if part.dates is None else part.dates for part in parts
+    ]
+    filled = [dates.astype("datetime64[ns]") for dates in told if len(dates)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.Series([], dtype="datetime64[ns]")
 
 
 def _lists_ids(entry: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +12,13 @@ from typing import Any, ClassVar
 from intake.readers.readers import BaseReader
 
 from integrate.catalog.identity import Source, identify
+from integrate.catalog.lock import open_manifest
+from integrate.catalog.safety import below, check_links, is_remote, local_file
 from integrate.catalog.storage import Cache, fetch, told_location
 from integrate.errors import CatalogError, DataError, ParameterError, SourceNotFoundError, closest, some, warn
 from integrate.keys import ATTRS
 from integrate.model.provenance import record_load
+from integrate.readers.options import option_names, typed_options
 
 __all__ = ["Reader"]
 
@@ -42,9 +44,10 @@ class Reader(BaseReader):  # type: ignore[misc]
     ids
         Namespace to source id, e.g. ``{"dicom_patient": "0007"}``; noted on what is read.
     verify
-        ``{"hash": "sha256:…", "bytes": n}`` that the source must have. The size is compared when it is opened, and the
-        hash too if the source is small or has been hashed since it last changed; else the hash is compared as soon as
-        a result is made from what was opened, so that opening stays fast.
+        ``{"hash": "sha256:…", "bytes": n}`` that the source must have, or ``{"manifest": location}`` of a file in the
+        format of ``sha256sum`` that lies beside or above the source and names it. The size is compared when it is
+        opened, and the hash too if the source is small or has been hashed since it last changed; else the hash is
+        compared as soon as a result is made from what was opened, so that opening stays fast.
     metadata
         What the catalog says of the dataset; files are checked against it.
     options
@@ -53,7 +56,7 @@ class Reader(BaseReader):  # type: ignore[misc]
     Raises
     ------
     ParameterError
-        If an option is unknown.
+        If an option is unknown, or of another type than the reader takes.
     CatalogError
         If the location still holds a template or an environment variable that is not set.
     """
@@ -62,6 +65,8 @@ class Reader(BaseReader):  # type: ignore[misc]
     is_folder: ClassVar[bool] = False
     #: Where copies of remote sources are kept; ``None`` is the default place.
     cache: Cache | None = None
+    #: Folders that a catalog may read from; ``None`` when no catalog made the reader.
+    roots: Mapping[str, str] | None = None
     _served: str = ""
 
     def __init__(
@@ -88,6 +93,7 @@ class Reader(BaseReader):  # type: ignore[misc]
                 raise CatalogError(
                     f"location {location!r} holds a template without value; give the parameter or data root"
                 )
+        typed_options(type(self)._open, options, reader=type(self).__name__)
         given = {"mirrors": mirrors, "storage_options": storage_options, "ids": ids, "verify": verify}
         kwargs = {"url": url, **{name: value for name, value in given.items() if value}, **options}
         super().__init__(metadata=dict(metadata or {}), output_instance=output_instance, **kwargs)
@@ -99,7 +105,12 @@ class Reader(BaseReader):  # type: ignore[misc]
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
         """Names of the options of this reader."""
-        return tuple(name for name in inspect.signature(cls._open).parameters if name not in ("self", "path"))
+        return option_names(cls._open)
+
+    def own_options(self) -> dict[str, Any]:
+        """Return the options given, in the types that `_open` takes."""
+        own = {name: value for name, value in self.kwargs.items() if name in self.option_names()}
+        return typed_options(type(self)._open, own, reader=type(self).__name__)
 
     @property
     def ids(self) -> dict[str, str]:
@@ -121,9 +132,8 @@ class Reader(BaseReader):  # type: ignore[misc]
         if options:
             return self(**options).read()
         path, origin, hash_source = self._fetched()
-        own = {name: value for name, value in self.kwargs.items() if name in self.option_names()}
         try:
-            opened = self._open(path, **own)
+            opened = self._open(path, **self.own_options())
         except DataError as error:
             if entry := self.metadata.get("entry"):
                 error.add_note(f"while loading {entry!r} of catalog {self.metadata.get('catalog')!r}")
@@ -185,7 +195,7 @@ class Reader(BaseReader):  # type: ignore[misc]
                 path = self._local_copy(location)
                 if len(locations) > 1:  # which of them is right must be known now
                     self._check_size(source := identify(path))
-                    if self._promised_hash is not None:
+                    if self.promised_hash is not None:
                         self._check_hash(source, source.true_hash())
             except DataError as error:
                 failed.append(error)
@@ -205,7 +215,7 @@ class Reader(BaseReader):  # type: ignore[misc]
                 url,
                 is_folder=self.is_folder,
                 cache=self.cache,
-                expected=self._promised_hash,
+                expected=self.promised_hash,
                 storage_options=self.kwargs.get("storage_options"),
             )
         path = Path(url)
@@ -216,6 +226,8 @@ class Reader(BaseReader):  # type: ignore[misc]
         if self.is_folder != path.is_dir():
             found, expected = ("folder", "file") if path.is_dir() else ("file", "folder")
             raise DataError(f"{path.name!r} is a {found}; {type(self).__name__} expects a {expected}")
+        if self.is_folder and self.roots is not None:
+            check_links(path, self.roots)
         return path
 
     def __call__(self, **options: Any) -> Reader:
@@ -258,9 +270,35 @@ class Reader(BaseReader):  # type: ignore[misc]
         return digest
 
     @property
-    def _promised_hash(self) -> str | None:
-        promised = (self.kwargs.get("verify") or {}).get("hash")  # missing where an asset table's cell is empty
+    def promised_hash(self) -> str | None:
+        """The sha256 that the catalog promises, itself or by a manifest; ``None`` when it does not.
+
+        Raises
+        ------
+        SourceNotFoundError
+            If there is no such manifest.
+        CatalogError
+            If the manifest does not name the source.
+        """
+        verify = self.kwargs.get("verify") or {}
+        promised = verify.get("hash")  # missing where an asset table's cell is empty
+        if promised is None and verify.get("manifest"):
+            return self._listed_hash(str(verify["manifest"]))
         return None if promised is None else str(promised).removeprefix("sha256:")
+
+    def _listed_hash(self, manifest: str) -> str:
+        """Return the sha256 of the source in a manifest, whose paths begin at the folder it lies in."""
+        path = fetch(manifest, is_folder=False, cache=self.cache) if is_remote(manifest) else local_file(manifest)
+        listed = open_manifest(path)
+        if listed is None:
+            raise SourceNotFoundError(f"no manifest at {told_location(manifest)!r}")
+        url = str(self.kwargs["url"])
+        own, folder = (one if is_remote(one) else str(local_file(one)) for one in (url, manifest.rpartition("/")[0]))
+        relative = below(own, folder)
+        expected = None if relative is None else listed.expected(relative)
+        if expected is None:
+            raise CatalogError(f"{path.name} does not name {told_location(url)}; its paths begin at its own folder")
+        return expected
 
     def _check_size(self, source: Source) -> None:
         promised = (self.kwargs.get("verify") or {}).get("bytes")
@@ -270,7 +308,7 @@ class Reader(BaseReader):  # type: ignore[misc]
             )
 
     def _check_hash(self, source: Source, digest: str) -> None:
-        promised = self._promised_hash
+        promised = self.promised_hash
         if promised is not None and digest != promised:
             raise DataError(f"sha256 of {source.path.name} is {digest[:12]}…, the catalog says {promised[:12]}…")
 

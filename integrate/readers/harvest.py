@@ -85,7 +85,7 @@ def _is_acquisition(reader: Reader) -> bool:
 def _looked_at(reader: Reader) -> tuple[Acquisition, date | None, str]:
     """Return the record, the day it was made, and of whom it is."""
     path = reader.local_path()
-    kind, options = type(reader).__name__, {k: v for k, v in reader.kwargs.items() if k in reader.option_names()}
+    kind, options = type(reader).__name__, reader.own_options()
     opened = reader._open(path, **options)
     told, made, patient = _of_header(kind, path, options)
     notes = image_notes(opened)

@@ -54,6 +54,7 @@ class SubCatalog(Reader):
         served = without_caching(self._served)
         home = served.partition("?")[0].rpartition("/")[0] if is_remote(served) else str(path.parent)
         opened = open_fetched(path, home=home)
+        opened = opened if self.cache is None else opened.with_cache(self.cache)
         for name in roots or {}:
             if name not in opened.root_names:
                 raise CatalogError(f"{path.name} has no data root {name!r}; {closest(name, opened.root_names)}")

@@ -323,7 +323,7 @@ def _check_complete(stage: Any, path: Path) -> None:
         raise DataError(f"the pages of {path.name} cannot all be found ({error}); the file is truncated") from error
     if absent:
         raise DataError(f"{path.name} refers to {absent} planes in other files that are not there; copy them beside it")
-    elsewhere = {page.parent.filehandle.name for page in stage.pages} - {path.name}
+    elsewhere = {page.parent.filehandle.name for page in stage.pages} - {path.name, path.resolve().name}  # a link
     if elsewhere:
         raise DataError(f"{path.name} spreads its planes over other files ({some(elsewhere)}); save it as one file")
     if any(not 0 < len(page.dataoffsets) == len(page.databytecounts) for page in stage.pages):

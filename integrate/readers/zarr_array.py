@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from integrate.catalog.safety import leads_out
 from integrate.errors import DataError, some
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def open_group(store: Path, inside: str = "") -> Any:
     import zarr
 
     try:
-        return zarr.open_group(str(store / inside), mode="r")
+        return zarr.open_group(str(_inside(store, inside)), mode="r")
     except (OSError, ValueError, KeyError, TypeError) as error:
         held = some(sorted(one.name for one in (store / inside).iterdir())) if (store / inside).is_dir() else ""
         raise DataError(
@@ -167,9 +168,16 @@ def _open_array(store: Path, inside: str) -> Any:
     import zarr
 
     try:
-        return zarr.open_array(str(store / inside), mode="r")
+        return zarr.open_array(str(_inside(store, inside)), mode="r")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{_place(store, inside)} is no readable Zarr array ({error}); it may be damaged") from error
+
+
+def _inside(store: Path, inside: str) -> Path:
+    """Return where a part of a store lies; the store itself names its parts, and may be a stranger's."""
+    if leads_out(inside):
+        raise DataError(f"{inside!r} leads out of {store.name}; a store may only name what it holds")
+    return store / inside
 
 
 def _place(store: Path, inside: str) -> str:

@@ -135,6 +135,75 @@ def test_a_million_rows_open_in_two_seconds(million: Path, suffix: str) -> None:
     assert (count, max(opened, word, person) < 2, item < 0.005, peak < 500) == (ROWS, True, True, True)
 
 
+REAL = """version: 2
+metadata: {name: all}
+entries:
+  files:
+    reader: AssetTable
+    kwargs:
+      url: "{CATALOG_DIR}/assets.parquet"
+      key: item
+      item: {reader: DicomSeries, url: "<path>", storage_options: {anon: true}, ids: {subject_id: "<subject_id>"}}
+    metadata: {description: series, level: acquisition}
+"""
+REAL_WORK = """
+import re, sys, time
+import duckdb, intake, pandas, pyarrow.csv, pyarrow.parquet, pyarrow.compute as pc
+from integrate.catalog.open import open_catalog
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1e3
+uids = sys.argv[2].split()
+libraries, start = peak(), time.perf_counter()
+catalog = open_catalog(sys.argv[1])
+count = catalog["files"].count()
+opened = time.perf_counter()
+catalog["files"].reader(item=uids[0])
+first = time.perf_counter()
+for uid in uids:
+    catalog["files"].reader(item=uid)
+item = (time.perf_counter() - first) / len(uids)
+start_word = time.perf_counter()
+words = catalog.search(uids[-1])["files"].count()
+start_person = time.perf_counter()
+person = catalog.search(modality="CT", subject="TCGA-17-Z015")["files"].count()
+start_has = time.perf_counter()
+both = catalog.search(has={"CT", "SM"})["files"]
+done = time.perf_counter()
+people = len(set(both.rows.column("subject_id").to_pylist()))
+spent = start_person - start_word, start_has - start_person, done - start_has
+print(count, opened - start, item, libraries, peak(), words, spent[0], person, spent[1], people, spent[2])
+"""
+
+
+def test_the_real_index_of_the_imaging_data_commons(tmp_path: Path) -> None:
+    """All its series in one table; the package idc-index-data lies beside the environment."""
+    import duckdb
+
+    from integrate.catalog.idc import import_idc
+
+    package = pytest.importorskip("idc_index_data", reason="needs idc-index-data beside the environment")
+    index = Path(str(package.IDC_INDEX_PARQUET_FILEPATH))
+    collections = [row[0] for row in duckdb.sql(f"SELECT DISTINCT collection_id FROM '{index}'").fetchall()]
+    imported = seconds(lambda: import_idc(index, tmp_path / "idc", collections=collections))
+    (tmp_path / "idc" / "all.yaml").write_text(REAL)
+    assets = tmp_path / "idc" / "assets.parquet"
+    uids = [row[0] for row in duckdb.sql(f"SELECT item FROM '{assets}' USING SAMPLE 200 ROWS").fetchall()]
+    command = [sys.executable, "-c", REAL_WORK, str(tmp_path / "idc" / "all.yaml"), " ".join(uids)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    rows, words, person, people = (int(out[place]) for place in (0, 5, 7, 9))
+    opened, item, libraries, peak, word_s, person_s, has_s = (float(out[place]) for place in (1, 2, 3, 4, 6, 8, 10))
+    print(
+        f"\n{rows:,} series of {len(collections)} collections, imported in {imported:.1f} s: open {opened:.2f} s, "
+        f"item {item * 1e3:.2f} ms, search a UID {word_s:.2f} s, CT of one person {person_s:.2f} s ({person}), "
+        f"people with CT and slides {has_s:.2f} s ({people:,}), peak {peak:.0f} MB, of which libraries {libraries:.0f}"
+    )
+    expected = duckdb.sql(
+        f"SELECT count(*) FROM (SELECT subject_id FROM '{assets}' GROUP BY 1 "
+        "HAVING bool_or(modality = 'CT') AND bool_or(modality = 'SM'))"
+    ).fetchall()
+    assert expected == [(people,)]
+    assert (words, item < 0.005, opened < 2) == (1, True, True)
+
+
 def test_files_are_hashed_as_fast_as_sha256sum(tmp_path: Path) -> None:
     from integrate.catalog.lock import hash_files
 

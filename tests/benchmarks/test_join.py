@@ -1,11 +1,6 @@
-"""Speed and memory of `link` and `reduce_table` beside pandas, MuData and DuckDB; prints, asserts no time.
+"""Speed and memory of `link` and `reduce_table` beside pandas, MuData, DuckDB and Polars; prints, asserts no time.
 
-Seconds of CPU on 2 shared cores at 2.5 GHz without SHA instructions, 2026-11-22, kernels loaded (the wall clock of that
-day measured the neighbours): linking 1,000 people × 5 assays × 2,000 features 0.35, pandas merge 0.24 to 0.29; MuData
-only holds the tables. 5 million cells × 6 markers: mean 0.62, pandas 0.70, DuckDB 0.35; median 1.30, pandas 1.54,
-DuckDB 1.09. 50 million: mean 7.9 (1.5 GB), pandas 12.3 (3.6 GB), DuckDB 3.9 (0.3 GB); median 17.9 (1.7 GB), pandas 20.5
-(8.4 GB), DuckDB 15.6 (1.7 GB).
-DuckDB's manual does not promise equal bits for sums of floats on several threads; `reduce_table` does, and adds itself.
+The numbers are in ``docs/benchmarks_join.md``.
 """
 
 from __future__ import annotations
@@ -15,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +121,11 @@ columns = ", ".join(f"NAME({m})" for m in M)
 sql = f"SELECT {columns} FROM '{file}' GROUP BY acquisition_id ORDER BY acquisition_id"
 found = duckdb.sql(sql).df().to_numpy()
 """
+POLARS = """
+import polars as pl
+rows = pl.scan_parquet(file).group_by(pl.col("acquisition_id").cast(pl.String)).agg(pl.col(M).NAME())
+found = rows.sort("acquisition_id").collect(engine="streaming").select(M).to_numpy()
+"""
 SCRIPTS = {
     "reduce_table, mean": f"{OURS}'mean').X",
     "reduce_table, mean + composition": f"{OURS}['mean', ig.Composition('kind')]).X",
@@ -133,6 +134,8 @@ SCRIPTS = {
     "pandas, median": f"{PANDAS}.median().to_numpy(float)",
     "DuckDB, mean": DUCKDB.replace("NAME", "avg"),
     "DuckDB, median": DUCKDB.replace("NAME", "median"),
+    "Polars, mean": POLARS.replace("NAME", "mean"),
+    "Polars, median": POLARS.replace("NAME", "median"),
 }
 FRAME = """
 import pathlib, sys, time
@@ -163,6 +166,8 @@ def test_reducing_cells_larger_than_memory(cells: Path) -> None:
     )
     sums: dict[str, list[float]] = {"mean": [], "median": []}
     for name, script in SCRIPTS.items():
+        if name.startswith("Polars") and find_spec("polars") is None:
+            continue
         code = FRAME.format(here=str(Path(__file__).parent), file=str(cells), small=str(small), script=script)
         done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

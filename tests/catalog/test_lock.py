@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import intake
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,9 @@ from typer.testing import CliRunner
 from integrate.catalog.check import check_catalog
 from integrate.catalog.lock import Manifest, lock_catalog, open_manifest
 from integrate.catalog.open import Catalog, open_catalog
+from integrate.catalog.write import format_catalog
 from integrate.cli import app
-from integrate.errors import CatalogError, DataError, SourceNotFoundError
+from integrate.errors import CatalogError, DataError, SourceNotFoundError, UnsafeCatalogError
 from integrate.model.provenance import hash_file
 
 Writer = Callable[[str], Path]
@@ -108,6 +110,41 @@ def test_manifest_that_is_none_is_refused(catalog: Catalog, folder: Path) -> Non
         lines.write("abc  clinical.csv\n")
     with pytest.raises(CatalogError, match=r"line 7 of catalog\.sha256"):
         catalog.load("clinical")
+
+
+def test_a_manifest_that_an_entry_names_is_heeded(write_catalog: Writer, folder: Path) -> None:
+    """As ``sha256sum`` writes it, for a file and for a folder; plain Intake heeds it too."""
+    files = ["clinical.csv", *(f"f1_p1/{name}.tif" for name in ("CD3", "DNA"))]
+    listed = subprocess.run(["sha256sum", *files], cwd=folder, capture_output=True, text=True, check=True).stdout
+    (folder / "MANIFEST").write_text(listed)
+
+    def entry(name: str, reader: str, url: str, manifest: str) -> str:
+        verify = f"verify: {{manifest: '{{CATALOG_DIR}}/{manifest}'}}"
+        return f"  {name}: {{reader: {reader}, kwargs: {{url: '{{CATALOG_DIR}}/{url}', {verify}}}}}\n"
+
+    text = "version: 2\nentries:\n" + entry("people", "Table", "clinical.csv", "MANIFEST")
+    text += entry("image", "ChannelFolder", "f1_p1", "MANIFEST") + entry("other", "Table", "assets.csv", "MANIFEST")
+    text += entry("gone", "Table", "clinical.csv", "NONE")
+    catalog = open_catalog(write_catalog(text))
+    assert catalog["people"].integrity == "sha256"
+    assert catalog.load("people").shape == (2, 4)
+    assert catalog.load("image").sizes["c"] == 2
+    with pytest.raises(CatalogError, match=r"MANIFEST does not name .*assets.csv"):
+        catalog.load("other")
+    with pytest.raises(SourceNotFoundError, match=r"no manifest at .*NONE"):
+        catalog.load("gone")
+    with pytest.raises(UnsafeCatalogError, match=r"'\.\.' is not allowed"):
+        open_catalog(write_catalog(text + entry("out", "Table", "clinical.csv", "../MANIFEST")))
+    (folder / "clinical.csv").write_text("id,age\np1,61\n")
+    (folder / "f1_p1" / "more.tif").write_bytes((folder / "f1_p1" / "DNA.tif").read_bytes())
+    for name in ("people", "image"):
+        with pytest.raises(DataError, match=r"sha256 of .* the catalog says"):
+            catalog.load(name)
+    (folder / "full.yaml").write_text(format_catalog(write_catalog(text)))
+    with pytest.raises(DataError, match=r"sha256 of clinical.csv is .* the catalog says"):
+        intake.open_catalog(str(folder / "full.yaml"))["people"].read()
+    found = check_catalog(catalog, hashes=True).findings
+    assert {one.source for one in found if one.check == "changed"} == {"people", "image", "other", "gone"}
 
 
 def test_people_outside_the_spine_are_found(write_catalog: Writer, text: str, folder: Path) -> None:

@@ -129,17 +129,6 @@ def test_metadata_of_the_wrong_form_is_found_without_opening(
     assert any(place in one.message for one in check((old, new), deep=False).findings)
 
 
-def test_a_codebook_of_any_shape_is_checked_without_a_crash(check: Callable[..., Audit]) -> None:
-    for shape in ("{age: 5}", "{age: {min: a, max: 1}}", "{age: {levels: 5}}", "{age: [1]}"):
-        check(
-            (
-                'columns: {age: {dtype: float, unit: a, min: 0}, sex: {levels: [F, M]}, area: {unit: "{counts}"}}',
-                f"columns: {shape}",
-            ),
-            deep=False,
-        )
-
-
 def test_a_patient_no_catalog_names_is_said_for_every_dicom_reader(write_catalog: Writer) -> None:
     entries = "".join(
         f'  {name}: {{reader: {name}, kwargs: {{url: "{{CATALOG_DIR}}/x.dcm"}}}}\n'

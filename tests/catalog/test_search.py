@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from integrate.catalog.open import Catalog, open_catalog
@@ -149,3 +150,23 @@ def test_catalog_that_holds_itself_is_searched_to_an_end(folder: Path) -> None:
     (folder / "catalog.yaml").write_text(text)
     hits = open_catalog(folder / "catalog.yaml").search("x")
     assert list(hits.unreachable) == ["me/me/me/me/me/me"]
+
+
+@pytest.mark.parametrize("where", ["", "where: {kind: CT}, "])
+def test_a_word_is_found_alike_in_csv_and_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Columns of Parquet are looked at in pieces."""
+    monkeypatch.setattr("integrate.catalog.rows.PIECE", 7)
+    rows = pd.DataFrame({"id": [f"S{n:03}" for n in range(100)], "path": "a", "kind": ["CT", "MR"] * 50, "none": None})
+    rows["who"] = [f"Ünal{n % 30}" for n in range(100)]
+    rows.to_csv(tmp_path / "r.csv", index=False)
+    rows.to_parquet(tmp_path / "r.parquet", row_group_size=40)
+    kept = rows[rows["kind"] == "CT"] if where else rows
+    for suffix in ("csv", "parquet"):
+        kwargs = f"url: '{{CATALOG_DIR}}/r.{suffix}', key: id, {where}item: {{reader: Table, url: <path>}}"
+        (tmp_path / "c.yaml").write_text(f"version: 2\nentries:\n  f: {{reader: AssetTable, kwargs: {{{kwargs}}}}}\n")
+        catalog = open_catalog(tmp_path / "c.yaml")
+        for word in ("s099", "05", "ünal2", "mr", "absent"):
+            cells = kept.astype(str).apply(lambda column, word=word: column.str.lower().str.contains(word))
+            expected = kept.loc[cells[["id", "path", "kind", "who"]].any(axis=1), "id"].tolist()
+            hits = catalog.search(word)
+            assert (list(hits["f"].rows.keys()) if "f" in hits else []) == expected

@@ -186,7 +186,7 @@ def test_known_bytes_are_found_without_the_store_and_checked(cache: Cache, store
 
 
 def test_catalog_in_a_bucket_opens_with_what_lies_beside_it(
-    folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, cache: Cache, store: type[FaultyStore]
+    folder: Path, text: str, cache: Cache, store: type[FaultyStore]
 ) -> None:
     import boto3
 
@@ -195,9 +195,8 @@ def test_catalog_in_a_bucket_opens_with_what_lies_beside_it(
     client = boto3.client("s3", endpoint_url=store.backend)
     for file in (path for path in folder.rglob("*") if path.is_file() and "copies" not in path.parts):
         client.put_object(Bucket=BUCKET, Key=f"whole/{file.relative_to(folder).as_posix()}", Body=file.read_bytes())
-    monkeypatch.setenv("INTEGRATE_CACHE", str(cache.folder))
     shutil.rmtree(folder / "f1_p1")
-    catalog = open_catalog(f"s3://{BUCKET}/whole/catalog.yaml")
+    catalog = open_catalog(f"s3://{BUCKET}/whole/catalog.yaml", cache=cache)
     assert catalog.home == f"s3://{BUCKET}/whole"
     assert catalog.load("clinical").shape == (2, 4)
     assert catalog.load("fields", field="f1_p1").shape == (2, 16, 20)
