@@ -93,10 +93,20 @@ def register_datasets(
             if other is None:
                 found[f"{name} -> {fixed}"] = None
                 continue
+            _check_apart(space, name, other)
             result = register(space[name], space[other], method=method, cache=cache)
             add_aligned(space, result.transform)
             found[f"{name} -> {other}"] = result.quality.as_dict()
     return found
+
+
+def _check_apart(space: sd.SpatialData, name: str, other: str) -> None:
+    shared = read_grid(space[name]).space.name
+    if shared == read_grid(space[other]).space.name:
+        raise AlignmentError(
+            f"{name!r} and {other!r} share the space {shared!r} and lie on each other already; leave them out of "
+            "register=, or look with ig.register whether the pictures agree"
+        )
 
 
 def add_declared(space: sd.SpatialData, study: Study, datasets: Mapping[str, str]) -> dict[str, str | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from integrate.align.quality import NEAR, tile_offsets
+from integrate.align.quality import NEAR, agreement, shared_information, tile_offsets
 from integrate.align.rigid import find_rigid, refine_rigid
 from integrate.align.space import Space
 from integrate.align.transform import Affine, DisplacementField, Transform
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from integrate.align.working import Picture
 
-__all__ = ["MutualInformation", "find_way", "refine_way"]
+__all__ = ["MutualInformation", "count_ticks", "find_way", "refine_way", "settle_way"]
 
 #: Samples of the metric in the fine stages: enough for a stable gradient, whatever the size of the picture.
 SAMPLES = 12_000
@@ -69,8 +70,16 @@ class MutualInformation:
     seed: int = 0
 
 
-def find_way(fixed: Picture, moving: Picture, method: MutualInformation) -> Transform:
+def count_ticks(method: MutualInformation, ndim: int, *, search: bool) -> int:
+    """Return how often `find_way` (a search) or `settle_way` ticks, with `refine_way` back where that is wanted."""
+    back = 2 if method.check_inverse else 0
+    return (len(_starts(method, ndim)) + 3 if search else 2) + back
+
+
+def find_way(fixed: Picture, moving: Picture, method: MutualInformation, *, tick: Callable[[], object]) -> Transform:
     """Return the transform from the fixed to the moving space that lays the pictures on each other best.
+
+    Ticks after each start, after the best few, and twice while the best is refined.
 
     Raises
     ------
@@ -79,16 +88,50 @@ def find_way(fixed: Picture, moving: Picture, method: MutualInformation) -> Tran
     """
     if fixed.values.ndim == 3:
         _check_volumes(fixed, moving, method)
-        return _as_affine(find_rigid(fixed, moving, angles=method.angles, seed=method.seed), fixed, moving)
-    start = _best_start(fixed, moving, method)
-    return _bent(fixed, moving, _flat(fixed, moving, start, method, levels=(4, 2, 1)), method)
+        angles = [angle for angle, _ in _starts(method, 3)]
+        return _as_affine(find_rigid(fixed, moving, angles=angles, seed=method.seed, tick=tick), fixed, moving)
+    start = _best_start(fixed, moving, method, tick)
+    return refine_way(fixed, moving, _as_affine(start, fixed, moving), method, levels=(4, 2, 1), tick=tick)
 
 
-def refine_way(fixed: Picture, moving: Picture, start: Affine, method: MutualInformation) -> Transform:
-    """Return the transform from the fixed to the moving space, from a known start."""
+def refine_way(
+    fixed: Picture,
+    moving: Picture,
+    start: Affine,
+    method: MutualInformation,
+    *,
+    levels: tuple[int, ...] = (1,),
+    tick: Callable[[], object],
+) -> Transform:
+    """Return the transform from the fixed to the moving space, from a known start; ticks twice."""
     if fixed.values.ndim == 3:
-        return _as_affine(refine_rigid(fixed, moving, start.array, seed=method.seed), fixed, moving)
-    return _bent(fixed, moving, _flat(fixed, moving, start.array, method, levels=(1,)), method)
+        return _as_affine(refine_rigid(fixed, moving, start.array, seed=method.seed, tick=tick), fixed, moving)
+    flat = _flat(fixed, moving, start.array, method, levels=levels)
+    tick()
+    bent = _bent(fixed, moving, flat, method)
+    tick()
+    return bent
+
+
+def settle_way(
+    fixed: Picture, moving: Picture, declared: Affine, method: MutualInformation, *, tick: Callable[[], object]
+) -> Transform:
+    """Return a declared way from the fixed to the moving space, or what it refines to.
+
+    It moves only where more of the tiles then agree and the pictures share no less information.
+
+    Raises
+    ------
+    RegistrationError
+        If the pictures do not overlap as declared.
+    """
+    if fixed.values.ndim == 3:
+        _check_volumes(fixed, moving, method)
+    refined = refine_way(fixed, moving, declared, method, tick=tick)
+    before, after = (pull_picture(moving, fixed, way) for way in (declared, refined))
+    more = agreement(fixed, after)[0] > agreement(fixed, before)[0]
+    informed = shared_information(fixed.values, after) >= shared_information(fixed.values, before)
+    return refined if more and informed else declared
 
 
 def _check_volumes(fixed: Picture, moving: Picture, method: MutualInformation) -> None:
@@ -141,19 +184,26 @@ def _method(*, bins: int, fraction: float, seed: int) -> sitk.ImageRegistrationM
     return method
 
 
-def _best_start(fixed: Picture, moving: Picture, method: MutualInformation) -> np.ndarray[Any, Any]:
+def _starts(method: MutualInformation, ndim: int) -> list[tuple[float, bool]]:
+    """Return the angles at which a search starts, and whether from the mirror image."""
+    around = method.angles or (tuple(range(0, 360, 30)) if ndim == 2 else (-15.0, 0.0, 15.0))
+    return list(itertools.product(around, (False, True) if method.mirrored else (False,)))
+
+
+def _best_start(
+    fixed: Picture, moving: Picture, method: MutualInformation, tick: Callable[[], object]
+) -> np.ndarray[Any, Any]:
     """Return the best start, a matrix from the fixed to the moving space, after a rough search from each angle."""
     import numpy as np
 
-    around = method.angles or tuple(range(0, 360, 30))
-    sides = (False, True) if method.mirrored else (False,)
     found = []
     images = _itk(fixed, longest=COARSE), _itk(moving, longest=COARSE)
-    for angle, mirror in itertools.product(around, sides):
+    for angle, mirror in _starts(method, 2):
         start = _start(fixed, moving, float(np.deg2rad(angle)), mirror=mirror)
         result = _similarity(*images, start, seed=method.seed)
         if result is not None:
             found.append(result)
+        tick()
     if not found:
         raise RegistrationError("no start lets the two pictures overlap; give landmarks, or check their spaces")
     found.sort(key=lambda one: -one[0])
@@ -163,6 +213,7 @@ def _best_start(fixed: Picture, moving: Picture, method: MutualInformation) -> n
             best.append(matrix)
     images = _itk(fixed, longest=MIDDLE), _itk(moving, longest=MIDDLE)
     again = [result for one in best if (result := _similarity(*images, one, seed=method.seed)) is not None]
+    tick()
     return max(again or found, key=lambda one: one[0])[1]
 
 

@@ -152,7 +152,7 @@ class Pull:
             self._exact(part, window, tile, out)
 
     def _fast(self, part: np.ndarray[Any, Any], window: Tile, tile: Tile, out: np.ndarray[Any, Any]) -> None:
-        """Let OpenCV read from and write to the rasters themselves: a view costs no copy."""
+        """Read from and write to the rasters themselves, whole rows of an affine or by OpenCV: a view costs no copy."""
         import cv2
         import numpy as np
 
@@ -160,6 +160,12 @@ class Pull:
         if isinstance(self.way, Affine):
             rows = self.way.array[:2].copy()
             rows[:, 2] += rows[:, :2] @ (np.array(tile.start[::-1]) + 0.5) - 0.5 - np.array(window.start[::-1])
+            if part.dtype.kind == "u":
+                from integrate.align.sample_kernels import blend_affine
+
+                offset, fill = np.array(window.start), np.asarray(self.fill).astype(out.dtype)[()]
+                blend_affine(part, rows, offset, np.array(self.limit), fill, out)
+                return
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             for plane, drawn in zip(part, out, strict=True):
                 cv2.warpAffine(plane, rows, tile.shape[::-1], dst=drawn, flags=flags, borderMode=edge)

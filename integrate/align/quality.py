@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from integrate.align.transform import Transform
     from integrate.align.working import Picture
 
-__all__ = ["Gates", "Quality", "agreement", "folding", "inverse_error", "shared_information", "tile_offsets"]
+__all__ = [
+    "Gates",
+    "Quality",
+    "agreement",
+    "displacement",
+    "folding",
+    "inverse_error",
+    "shared_information",
+    "tile_offsets",
+]
 
 #: Tiles per edge of a working picture in which agreement is looked at; each may move by a fifth of its edge.
 TILES = 8
@@ -45,6 +54,9 @@ class Gates:
     landmark
         Largest median error of the landmarks, each predicted from the others, in the unit of the fixed space; None asks
         for none.
+    displacement
+        Largest mean distance, in working pixels, from the placement that both images declare (one space, or one frame
+        of reference of a scanner); None takes any, and looks for it everywhere.
 
     Examples
     --------
@@ -58,6 +70,7 @@ class Gates:
     inverse: float = 3.0
     scale: float = 2.0
     landmark: float | None = None
+    displacement: float | None = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,8 @@ class Quality:
     Parameters
     ----------
     information_before, information_after
-        Mutual information of the working pictures, nats: with their centres laid on each other, and registered.
+        Mutual information of the working pictures, nats: as declared, or else with their centres laid on each other,
+        and registered.
     overlap, agreement, folding, scale
         As in `Gates`.
     tiles
@@ -78,6 +92,9 @@ class Quality:
         Median distance between a place and where registering forth and back brings it, in the fixed unit.
     jacobian
         Smallest and largest local change of area or volume relative to the median.
+    displacement, displacement_corners
+        Distance from the declared placement in the fixed unit: the mean over the foreground, and the largest at the
+        corners of the fixed picture. NaN where none is declared.
     landmark_fit, landmark_left_out
         Median distance of landmarks in the fixed unit: as fitted, and each predicted from the others.
     working_pixel
@@ -100,6 +117,8 @@ class Quality:
     scale: float = math.nan
     landmark_fit: float = math.nan
     landmark_left_out: float = math.nan
+    displacement: float = math.nan
+    displacement_corners: float = math.nan
     working_pixel: float = math.nan
     unit: str = ""
     elastic: bool = False
@@ -114,7 +133,7 @@ class Quality:
             ),
             (self.overlap < gates.overlap, f"{self.overlap:.0%} overlap, {gates.overlap:.0%} must"),
             (
-                self.information_after <= self.information_before,
+                self.information_after <= self.information_before and math.isnan(self.displacement),
                 "the pictures share no more information than at the start",
             ),
             (self.folding > gates.folding, f"the transform folds at {self.folding:.1%} of places"),
@@ -124,6 +143,16 @@ class Quality:
                 f"lengths change by {self.scale:.2f}, at most {gates.scale:g} may",
             ),
         ]
+        if gates.displacement is not None:
+            tests.append(
+                (
+                    self.displacement > gates.displacement * self.working_pixel,
+                    f"the pictures fit best {self.displacement:.3g} {self.unit} from where the images are declared to "
+                    f"lie ({self.displacement_corners:.3g} at the corners), "
+                    f"{gates.displacement * self.working_pixel:.3g} may: the declared placement needs no registration; "
+                    "Gates(displacement=…) allows more where something moved",
+                )
+            )
         if gates.landmark is not None:
             missed = self.landmark_left_out > gates.landmark
             tests.append(
@@ -250,6 +279,21 @@ def folding(way: Transform, fixed: Picture) -> tuple[float, tuple[float, float]]
     local = np.linalg.det(jacobian(way, _lattice(fixed, 48), step=fixed.grid.size[0] / 2))
     middle = float(np.median(local))
     return float((local * np.sign(middle) <= 0).mean()), (float(local.min() / middle), float(local.max() / middle))
+
+
+def displacement(way: Transform, declared: Transform, fixed: Picture) -> tuple[float, float]:
+    """Return how far a way lays the moving image from where a declared one does, in the fixed space.
+
+    The mean over the foreground, and the largest distance at the corners of the picture.
+    """
+    import numpy as np
+
+    forth = way.inverse()
+    far = [
+        np.linalg.norm(forth.map_points(declared.map_points(places)) - places, axis=1)
+        for places in (_lattice(fixed, 24), fixed.grid.corners())
+    ]
+    return float(far[0].mean()), float(far[1].max())
 
 
 def inverse_error(way: Transform, back: Transform, fixed: Picture) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from integrate import __version__
 from integrate.align.grid import read_grid
 from integrate.align.landmarks import LandmarkPairs, fit_pairs, left_out_errors
-from integrate.align.mutual import MutualInformation, find_way, refine_way
-from integrate.align.quality import Gates, Quality, agreement, folding, inverse_error, shared_information
-from integrate.align.space import Space
+from integrate.align.mutual import MutualInformation, count_ticks, find_way, refine_way, settle_way
+from integrate.align.quality import Gates, Quality, agreement, displacement, folding, inverse_error, shared_information
+from integrate.align.space import Space, check_meets
 from integrate.align.store import hash_transform, read_notes, read_transform, write_transform
 from integrate.align.transform import Affine, Chain, Transform, identity
 from integrate.align.working import Picture, draw_picture, pull_picture, working_sizes
 from integrate.errors import AlignmentError, RegistrationError
 from integrate.model.html import Html, card, rows
+from integrate.model.image import image_notes
 from integrate.model.progress import follow
 from integrate.model.provenance import hash_array, hash_settings, record
 
@@ -79,6 +81,7 @@ class Registration:
             ("forth and back", f"{found.inverse:.3g} {unit}"),
             ("folding", f"{found.folding:.1%}; local change {found.jacobian[0]:.2f}–{found.jacobian[1]:.2f}"),
             ("scale", f"{found.scale:.3f}, {'elastic' if found.elastic else 'affine'}"),
+            ("from the declared place", f"{found.displacement:.3g}, corners {found.displacement_corners:.3g} {unit}"),
             ("landmarks", f"fit {found.landmark_fit:.3g}, left out {found.landmark_left_out:.3g} {unit}"),
             ("working pixel", f"{found.working_pixel:.3g} {unit}"),
         ]
@@ -97,6 +100,7 @@ def register(
     *,
     method: MutualInformation | LandmarkPairs | None = None,
     gates: Gates | None = None,
+    declared: Affine | None = None,
     moving_space: str | None = None,
     fixed_space: str | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -106,11 +110,14 @@ def register(
     Parameters
     ----------
     moving, fixed
-        Images or volumes, also of different modalities; ours or SpatialData elements, each in a space of its own.
+        Images or volumes, also of different modalities; ours or SpatialData elements, each in a named space.
     method
         `MutualInformation` (the default) looks at the pictures; `LandmarkPairs` uses pairs of positions.
     gates
         What the result must reach; see `Gates`.
+    declared
+        How the images are known to lie, from the moving to the fixed space. By default they are taken to lie on each
+        other when they share a space, or, of volumes, a frame of reference of DICOM; else nothing is known.
     moving_space, fixed_space
         The coordinate system of an element that lies in several.
     cache
@@ -127,7 +134,7 @@ def register(
         If no transform passes the gates: pictures of two things, too little overlap, or a bad optimum. Its ``quality``
         holds what was measured.
     AlignmentError
-        If both images already lie in one space.
+        If an image does not say in which space it lies, or `declared` leads from or to another one.
 
     Notes
     -----
@@ -135,6 +142,9 @@ def register(
     B-spline by Mattes mutual information (SimpleITK). Volumes of at most 80 voxels per edge keep lengths and angles:
     rigid, from three angles and two aims, by normalised mutual information of ranks. What is reported is measured anew,
     apart from what was optimised: in tiles all over the picture, is where it lies also where it fits best?
+
+    A declared placement is evidence that pictures rarely better: the search starts there, moves from it only where more
+    tiles then agree, reports the displacement, and is refused beyond ``Gates.displacement``.
 
     Examples
     --------
@@ -149,11 +159,7 @@ def register(
     how = MutualInformation() if method is None else method
     needed = Gates() if gates is None else gates
     ends = [read_grid(moving, space=moving_space).space, read_grid(fixed, space=fixed_space).space]
-    if not ends[0].name or not ends[1].name or ends[0].name == ends[1].name:
-        raise AlignmentError(
-            f"the images lie in spaces {ends[0].name!r} and {ends[1].name!r}; expected two different ones: "
-            "images of one space lie on each other already, and set_space names one that has no name"
-        )
+    known = _declared(moving, fixed, ends, declared)
     channels = (how.moving_channel, how.fixed_channel) if isinstance(how, MutualInformation) else (None, None)
     wanted = how.working_pixel if isinstance(how, MutualInformation) else None
     sizes = working_sizes(moving, fixed, working_pixel=wanted)
@@ -161,14 +167,14 @@ def register(
     here = draw_picture(fixed, size=sizes[1], channel=channels[1])
     settings = hash_settings({"method": how, "gates": needed})
     asked = {"moving": _named(there), "fixed": _named(here), "settings": settings, "version": __version__}
+    asked["declared"] = hash_transform(known) if known else ""
     kept = None if cache is None else Path(cache) / f"{hash_settings(asked)}.zarr"
     if kept is not None and kept.is_dir():
         forth, quality = read_transform(kept), Quality.from_dict(read_notes(kept)["quality"])
         moved = pull_picture(there, here, forth.inverse())
     else:
-        way = find_way(here, there, how) if isinstance(how, MutualInformation) else fit_pairs(how, *ends).inverse()
-        moved, forth = pull_picture(there, here, way), way.inverse()
-        quality = _measured(here, there, moved, way, how)
+        way, moved, quality = _found(here, there, how, None if known is None else known.inverse(), needed)
+        forth = way.inverse()
         _check(quality, needed, ends)
         if kept is not None:
             write_transform(forth, kept, notes={"quality": quality.as_dict(), "inputs": asked})
@@ -176,16 +182,65 @@ def register(
     return Registration(forth, quality, _checkerboard(here.values, moved), settings)
 
 
+def _declared(moving: Any, fixed: Any, ends: Sequence[Space], given: Affine | None) -> Affine | None:
+    """Return how two images are declared to lie, from the moving to the fixed space; None where nobody says it."""
+    for end, what in zip(ends, ("moving", "fixed"), strict=True):
+        if not end.name:
+            raise AlignmentError(
+                f"the {what} image does not say in which space it lies; name it with set_space(…, name=…)"
+            )
+    if given is not None:
+        check_meets(ends[0], given.source, what="the moving image")
+        check_meets(ends[1], given.target, what="the fixed image")
+        return given
+    if ends[0].name == ends[1].name:
+        check_meets(*ends, what="the moving image")
+        return identity(*ends)
+    if any(
+        one.attrs.get("transform") or (end.ndim, end.unit) != (3, "mm")
+        for one, end in zip((moving, fixed), ends, strict=True)
+    ):
+        return None  # elements may be placed anywhere, and slides are not placed by their frame
+    frames = [image_notes(one).get("frame_of_reference_uid") for one in (moving, fixed)]
+    return identity(*ends) if frames[0] and frames[0] == frames[1] else None
+
+
 def _named(picture: Picture) -> str:
     return hash_settings([hash_array(picture.values), picture.grid.space, picture.grid.affine.matrix])
+
+
+def _found(
+    here: Picture, there: Picture, how: MutualInformation | LandmarkPairs, declared: Affine | None, gates: Gates
+) -> tuple[Transform, np.ndarray[Any, Any], Quality]:
+    """Return the way from the fixed to the moving space, the moved picture, and what was measured; with a bar."""
+    if isinstance(how, LandmarkPairs):
+        way = fit_pairs(how, there.grid.space, here.grid.space).inverse()
+        moved = pull_picture(there, here, way)
+        return way, moved, _measured(here, there, moved, way, how, declared)
+    near = declared if gates.displacement is not None else None
+    total = count_ticks(how, here.values.ndim, search=near is None)
+    with closing(iter(follow(range(total), "registering"))) as bar:  # type: ignore[type-var]
+
+        def tick() -> None:
+            next(bar, None)
+
+        tick()
+        way = find_way(here, there, how, tick=tick) if near is None else settle_way(here, there, near, how, tick=tick)
+        moved = pull_picture(there, here, way)
+        quality = _measured(here, there, moved, way, how, declared)
+        if how.check_inverse:
+            back = refine_way(there, here, _flat(way).inverse(), how, tick=tick)
+            quality = replace(quality, inverse=inverse_error(way, back, here))
+    return way, moved, quality
 
 
 def _check(quality: Quality, gates: Gates, ends: Sequence[Space]) -> None:
     faults = quality.faults(gates)
     if faults:
+        hint = ". Do both show the same tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
+        only_moved = not quality.faults(replace(gates, displacement=None))
         error = RegistrationError(
-            f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}. Do both show the same "
-            "tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
+            f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}{'' if only_moved else hint}"
         )
         error.quality = quality
         raise error
@@ -222,7 +277,7 @@ def register_stack(
     """
     found: dict[int, Transform] = {reference: identity(read_grid(sections[reference]).space)}
     outwards = [*range(reference + 1, len(sections)), *range(reference - 1, -1, -1)]
-    for number in follow(outwards, "register", unit="section"):
+    for number in follow(outwards, "registering", unit="section"):
         inner = number - 1 if number > reference else number + 1
         step = register(sections[number], sections[inner], method=method, gates=gates).transform
         found[number] = step.then(found[inner])
@@ -230,7 +285,12 @@ def register_stack(
 
 
 def _measured(
-    fixed: Picture, moving: Picture, moved: np.ndarray[Any, Any], way: Transform, how: MutualInformation | LandmarkPairs
+    fixed: Picture,
+    moving: Picture,
+    moved: np.ndarray[Any, Any],
+    way: Transform,
+    how: MutualInformation | LandmarkPairs,
+    declared: Affine | None,
 ) -> Quality:
     import numpy as np
 
@@ -239,8 +299,10 @@ def _measured(
     folds, change = folding(way, fixed)
     ground = np.nan_to_num(pull_picture(replace(moving, values=moving.foreground.astype(np.float32)), fixed, way)) > 0.5
     smaller = min(fixed.foreground.sum(), ground.sum()) or 1
+    start = _centred(fixed, moving) if declared is None else declared
+    far = (float("nan"),) * 2 if declared is None else displacement(way, declared, fixed)
     found = Quality(
-        information_before=shared_information(fixed.values, pull_picture(moving, fixed, _centred(fixed, moving))),
+        information_before=shared_information(fixed.values, pull_picture(moving, fixed, start)),
         information_after=shared_information(fixed.values, moved),
         overlap=float((ground & fixed.foreground).sum() / smaller),
         agreement=share if tiles or isinstance(how, LandmarkPairs) else 0.0,
@@ -248,6 +310,8 @@ def _measured(
         residual=residual * pixel,
         folding=folds,
         jacobian=change,
+        displacement=far[0],
+        displacement_corners=far[1],
         scale=_scale(way) if fixed.grid.space.unit == moving.grid.space.unit else float("nan"),
         working_pixel=pixel,
         unit=fixed.grid.space.unit,
@@ -256,10 +320,6 @@ def _measured(
     if isinstance(how, LandmarkPairs):
         fit, left_out = _landmark_errors(how, way)
         return replace(found, landmark_fit=fit, landmark_left_out=left_out, information_before=float("nan"))
-    if how.check_inverse:
-        start = _flat(way).inverse()
-        back = refine_way(moving, fixed, start, how)
-        return replace(found, inverse=inverse_error(way, back, fixed))
     return found
 
 

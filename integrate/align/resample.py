@@ -107,9 +107,11 @@ def resample(
             f"{there.map_points(source.corners()).max(axis=0).round(2).tolist()}; check the transform"
         )
     notes = {"transform": hash_transform(there), "from": source.space.name, "fill": empty, "covered": covered}
+    framed = target.space.name != source.space.name and image_notes(image).get("frame_of_reference_uid")
+    left = {"frame_of_reference_uid": ""} if framed else {}
     data = image.data if "c" in dims else image.data[None]
     made = _computed(data, job, target.shape)
-    return raster_on(made if "c" in dims else made[0], target, image, resampled=notes)
+    return raster_on(made if "c" in dims else made[0], target, image, resampled=notes, **left)
 
 
 def resample_like(image: Any, like: Any, *, transform: Transform | None = None) -> xr.DataArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,11 @@ BINS = 24
 _COARSE, _MIDDLE, _FINE = (2.0, 4_000, 8.0, 0.02), (1.0, 12_000, 4.0, 0.01), (0.0, 30_000, 2.0, 0.01)
 #: Share of the smaller volume that must meet the other.
 _LEAST = 0.5
-_ANGLES = (-15.0, 0.0, 15.0)
 
 
-def find_rigid(fixed: Picture, moving: Picture, *, angles: Sequence[float] | None, seed: int) -> np.ndarray[Any, Any]:
+def find_rigid(
+    fixed: Picture, moving: Picture, *, angles: Sequence[float], seed: int, tick: Callable[[], object]
+) -> np.ndarray[Any, Any]:
     """Return the rigid matrix from the fixed to the moving space at which the volumes share most information.
 
     Parameters
@@ -31,9 +32,11 @@ def find_rigid(fixed: Picture, moving: Picture, *, angles: Sequence[float] | Non
     fixed, moving
         Working pictures of three dimensions, in one unit.
     angles
-        Starting angles about z, degrees; None takes three within 15°.
+        Starting angles about z, degrees.
     seed
         Seed of the samples.
+    tick
+        Called after each angle, after the best few, and twice while the best is refined.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def find_rigid(fixed: Picture, moving: Picture, *, angles: Sequence[float] | Non
 
     search = _Search.between(fixed, moving, _COARSE, seed)
     found = []
-    for angle in _ANGLES if angles is None else angles:
+    for angle in angles:
         for here, there in (
             (fixed.centre(), moving.centre()),
             (fixed.grid.corners().mean(axis=0), moving.grid.corners().mean(axis=0)),
@@ -58,18 +61,23 @@ def find_rigid(fixed: Picture, moving: Picture, *, angles: Sequence[float] | Non
             start[:2, :2] = [[c, -s], [s, c]]
             start[:3, 3] = there - start[:3, :3] @ here
             found.append(search.best(start))
+        tick()
     found.sort(key=lambda one: -one[0])
     if found[0][0] == 0:
         raise RegistrationError("no start lets the two volumes overlap; give landmarks, or check their spaces")
     search = _Search.between(fixed, moving, _MIDDLE, seed)
     best = max((search.best(start) for _, start in found[:2]), key=lambda one: one[0])
-    return refine_rigid(fixed, moving, best[1], seed=seed)
+    tick()
+    return refine_rigid(fixed, moving, best[1], seed=seed, tick=tick)
 
 
-def refine_rigid(fixed: Picture, moving: Picture, start: np.ndarray[Any, Any], *, seed: int) -> np.ndarray[Any, Any]:
-    """Return the rigid matrix from the fixed to the moving space, from a start that is nearly right."""
+def refine_rigid(
+    fixed: Picture, moving: Picture, start: np.ndarray[Any, Any], *, seed: int, tick: Callable[[], object]
+) -> np.ndarray[Any, Any]:
+    """Return the rigid matrix from the fixed to the moving space, from a start that is nearly right; ticks twice."""
     for level in (_MIDDLE, _FINE):
         start = _Search.between(fixed, moving, level, seed).best(start)[1]
+        tick()
     return start
 
 

@@ -19,9 +19,10 @@ import yaml
 from spatialdata.transformations import get_transformation
 
 import integrate as ig
+from integrate.align.aligned import register_datasets
 from integrate.align.place import load_region, load_subject, place_image
 from integrate.datasets.warp import Warp
-from integrate.errors import DataError, ParameterError
+from integrate.errors import AlignmentError, DataError, ParameterError
 from integrate.model.image import make_image
 from integrate.model.study import Study
 
@@ -353,3 +354,13 @@ def test_registered_datasets_are_aligned_and_kept(
     monkeypatch.setattr(integrate.align.register, "find_way", None)  # a second search would fail
     again = load_subject(study, "SIM-001", **wanted)  # type: ignore[arg-type]
     assert again.attrs["integrate_registered"] == space.attrs["integrate_registered"]
+
+
+def test_images_of_one_space_are_not_registered_onto_each_other() -> None:
+    picture = place_image(make_image(np.zeros((1, 8, 8)), channels=["a"], pixel_size_um=(1, 1)), space="slide")
+    space = sd.SpatialData.init_from_elements({"first": picture, "second": picture.copy()})
+    space.attrs["integrate"] = {"first": {}, "second": {}}
+    with pytest.raises(
+        AlignmentError, match="'first' and 'second' share the space 'slide' and lie on each other already"
+    ):
+        register_datasets(space, {"first": "round 1", "second": "round 2"}, {"round 1": "round 2"}, cache=None)

@@ -11,7 +11,7 @@ import pytest
 
 import integrate as ig
 from integrate.align.landmarks import LandmarkPairs, fit_pairs
-from integrate.align.mutual import MutualInformation
+from integrate.align.mutual import MutualInformation, count_ticks, find_way, settle_way
 from integrate.align.quality import Gates, Quality, agreement, shared_information
 from integrate.align.register import Registration, register, register_stack
 from integrate.align.transform import Affine, ThinPlate
@@ -78,6 +78,18 @@ def test_the_same_pictures_give_the_same_transform(pair: Pair) -> None:
     assert first == again
 
 
+def test_the_bar_is_full_when_all_is_done(pair: Pair) -> None:
+    quick = MutualInformation(elastic=False, check_inverse=False, angles=(0.0, 30.0), mirrored=True)
+    here, there = (draw_picture(one, size=6.0, channel=None) for one in (pair.fixed, pair.moving))
+    ticks: list[str] = []
+    way = find_way(here, there, quick, tick=lambda: ticks.append("search"))
+    assert len(ticks) == count_ticks(quick, 2, search=True) == 7
+    assert isinstance(way, Affine)
+    settle_way(here, there, way, quick, tick=lambda: ticks.append("settle"))
+    assert ticks.count("settle") == count_ticks(quick, 2, search=False) == 2
+    assert count_ticks(MutualInformation(), 3, search=True) == 3 + 3 + 2
+
+
 def test_gates_are_the_users(pair: Pair) -> None:
     quick = MutualInformation(elastic=False, check_inverse=False, angles=(0.0,))
     with pytest.raises(RegistrationError, match=r"9\d% overlap, 99% must"):
@@ -90,9 +102,20 @@ def test_what_was_not_measured_misses_no_gate() -> None:
     assert Quality(landmark_left_out=4, unit="um").faults(Gates(landmark=3)) == ["landmarks are missed by 4 um, 3 may"]
 
 
-def test_images_need_spaces_of_their_own(pair: Pair) -> None:
-    with pytest.raises(AlignmentError, match="expected two different ones"):
-        register(pair.moving, pair.moving)
+def test_images_of_one_space_are_looked_at_where_they_lie(pair: Pair) -> None:
+    quick = MutualInformation(elastic=False, check_inverse=False)
+    shifted = ig.set_space(pair.fixed.assign_coords(x=pair.fixed.x + 1.0), name="section")  # half a pixel
+    found = register(shifted, pair.fixed, method=quick)
+    assert found.quality.displacement <= found.quality.displacement_corners < 2
+    with pytest.raises(RegistrationError, match="tiles agree"):
+        register(ig.set_space(pair.moving, name="section"), pair.fixed, method=quick)  # turned by 12 degrees
+
+
+def test_images_need_named_spaces_and_something_to_see(pair: Pair) -> None:
+    unnamed = pair.moving.copy(deep=False)
+    unnamed.attrs = {"integrate": {**pair.moving.attrs["integrate"], "space": ""}}
+    with pytest.raises(AlignmentError, match="the moving image does not say in which space it lies"):
+        register(unnamed, pair.fixed)
     with pytest.raises(DatasetNotFoundError, match="no channel named 'DPI'; closest: 'DAPI'"):
         register(pair.moving, pair.fixed, method=MutualInformation(fixed_channel="DPI"))
     blank = pair.fixed.copy(data=np.zeros_like(pair.fixed.values))

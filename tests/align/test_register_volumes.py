@@ -11,11 +11,13 @@ from scipy.spatial.transform import Rotation
 
 import integrate as ig
 from integrate.align.grid import read_grid
+from integrate.align.landmarks import LandmarkPairs
 from integrate.align.mutual import MutualInformation
+from integrate.align.quality import Gates
 from integrate.align.register import Registration, register
 from integrate.align.space import Space
-from integrate.align.transform import Affine, Transform
-from integrate.errors import ParameterError, RegistrationError, UnitError
+from integrate.align.transform import Affine, DisplacementField, Transform, identity
+from integrate.errors import AlignmentError, ParameterError, RegistrationError, UnitError
 from integrate.features.radiomics.volume import make_volume
 
 AXES = ("x", "y", "z")
@@ -101,9 +103,69 @@ def test_the_limb_of_another_person_is_refused(moving: str, fixed: str, person: 
         register(scan(moving, way=moved(), person=person), scan(fixed))
 
 
+def framed(volume: Any, frame: str, *, space: str) -> Any:
+    """A volume as a DICOM reader gives it, which knows its frame of reference, under another name of its space."""
+    named = ig.set_space(volume, name=space)
+    named.attrs["integrate"]["frame_of_reference_uid"] = frame
+    return named
+
+
+QUICK = MutualInformation(check_inverse=False)
+
+
+def test_scans_of_one_frame_of_reference_start_where_the_scanner_put_them() -> None:
+    pet, ct = framed(scan("PET"), "1.2.3", space="pet"), framed(scan("CT"), "1.2.3", space="ct")
+    found = register(pet, ct, method=QUICK)
+    assert 0 <= found.quality.displacement <= found.quality.displacement_corners < 4  # a voxel
+    coarse = MutualInformation(check_inverse=False, angles=(0.0,), working_pixel=8.0)
+    other = register(pet, framed(ct, "1.2.4", space="ct"), method=coarse)
+    assert np.isnan(other.quality.displacement)  # two sessions: nothing is declared
+    assert "from the declared place" in found._repr_html_()
+    assert "from the declared place" not in other._repr_html_()
+
+
+def test_pictures_do_not_overrule_a_declared_placement() -> None:
+    """The scan lies 12 mm from where it is said to lie: that is refused, unless moving is asked for."""
+    pet, ct = scan("PET", way=moved((0, 0, 0), (12, 0, 0))), scan("CT")
+    said = identity(TABLE, PATIENT)
+    refusal = r"fit best 1[12][\d.]* mm from where the images are declared to lie \(1[0-9.]+ at the corners\), 5 may"
+    with pytest.raises(RegistrationError, match=refusal) as caught:
+        register(pet, ct, method=QUICK, declared=said)
+    assert "same tissue" not in str(caught.value)
+    found = register(pet, ct, method=QUICK, declared=said, gates=Gates(displacement=4))
+    assert error(found, moved((0, 0, 0), (12, 0, 0))) < 4  # within a voxel
+    assert found.quality.displacement == pytest.approx(12, abs=1)
+    everywhere = MutualInformation(check_inverse=False, angles=(0.0,), working_pixel=8.0)
+    again = register(pet, ct, method=everywhere, declared=said, gates=Gates(displacement=None))
+    assert again.quality.displacement == pytest.approx(12, abs=3)
+    with pytest.raises(AlignmentError, match="the moving image lies in space 'table'"):
+        register(pet, ct, declared=said.inverse())
+
+
+def test_what_was_moved_has_left_its_frame_of_reference() -> None:
+    ct = framed(scan("CT"), "1.2.3", space="patient")
+    there = ig.resample(ct, moved(), labels=False)
+    assert there.attrs["integrate"]["frame_of_reference_uid"] == ""
+    assert ig.resample(ct, pixel_size=5.0, labels=False).attrs["integrate"]["frame_of_reference_uid"] == "1.2.3"
+
+
 def test_volumes_do_not_bend() -> None:
     with pytest.raises(ParameterError, match=r"volumes are registered rigidly: .* LandmarkPairs\(kind='spline'\)"):
         register(scan("CT", way=moved()), scan("CT"), method=MutualInformation(elastic=True))
+
+
+def test_landmarks_bend_a_volume() -> None:
+    nodes = np.stack(np.meshgrid(*[np.arange(10) * 20.0 - 10] * 3, indexing="ij")[::-1], axis=-1)
+    bend = DisplacementField(6 * np.sin(nodes / 40 + 1), (-10,) * 3, (20,) * 3, PATIENT, TABLE)
+    marks = np.random.default_rng(4).uniform(20, 140, (40, 3))
+    assert np.median(np.linalg.norm(bend.map_points(marks) - marks, axis=1)) > 5
+    pairs = LandmarkPairs(bend.map_points(marks), marks, kind="spline")
+    found = register(scan("PET", way=bend), scan("PET"), method=pairs)
+    assert error(found, bend) < 1.5
+    assert found.quality.elastic
+    assert found.quality.landmark_fit < 1e-3 < found.quality.landmark_left_out < 2
+    assert found.quality.folding == 0
+    assert found.quality.jacobian[1] - found.quality.jacobian[0] > 0.1
 
 
 def test_volumes_in_two_units_have_no_rigid_transform() -> None:

@@ -22,7 +22,7 @@ from integrate.align.grid import Grid, read_grid, set_space
 from integrate.align.place import place_image
 from integrate.align.resample import crop, pick_level, resample, resample_like
 from integrate.align.space import Space
-from integrate.align.transform import Affine, DisplacementField, identity
+from integrate.align.transform import Affine, DisplacementField, ThinPlate, Transform, identity
 from integrate.errors import AlignmentError, DataError, ParameterError
 from integrate.features.radiomics.volume import make_volume
 from integrate.model.image import image_notes, make_image, make_labels
@@ -188,6 +188,23 @@ def test_values_are_those_of_scipy(dtype: str) -> None:
         np.testing.assert_allclose(made.values[channel][inner], truth[inner], atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    "rows", [((0.9, -0.4, 20), (0.4, 0.9, -9)), ((-1, 0, 80), (0, 2.5, 3)), ((1, 0.3, 0), (0, 1, 0))]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_whole_numbers_are_those_of_float64_everywhere(dtype: str, rows: Any) -> None:
+    """Also at the border and beyond it, and over the whole range: 32 bits take the slow, exact way."""
+    pixels = np.random.default_rng(4).integers(1, np.iinfo(dtype).max, (2, 70, 60), endpoint=True, dtype=dtype)
+    there = Affine((*rows, (0, 0, 1)), SLIDE, SECTION)
+    made = []
+    for data in (pixels, da.from_array(pixels, chunks=(1, 31, 60)), pixels.astype(np.int32)):
+        image = set_space(make_image(data, channels=["a", "b"], pixel_size_um=(1, 1)), name="slide")
+        made.append(resample(image, there, pixel_size=0.7).values.astype(int))
+    assert np.array_equal(made[0], made[1])
+    assert np.abs(made[0] - made[2]).max() <= 1
+    assert np.array_equal(made[0] == 0, made[2] == 0)
+
+
 def bright_grid(rows: int, columns: int) -> Any:
     return make_image(np.zeros((1, rows, columns), np.uint8), channels=["a"], pixel_size_um=(1, 1))
 
@@ -262,6 +279,45 @@ def test_a_bright_voxel_of_an_oblique_volume_stays_in_place(lazy: bool) -> None:
     assert light(resample(part, pixel_size=0.5)) == pytest.approx(place, abs=0.02)
     back = resample(made, like=volume)
     assert light(back.fillna(0)) == pytest.approx(place, abs=0.3)  # a tenth of a slice
+
+
+def bends(axes: tuple[str, ...]) -> list[Transform]:
+    """A displacement field and a thin plate over 0 … 80, each moving by some units."""
+    n = len(axes)
+    here, there = Space("bed", "mm" if n == 3 else "um", axes), Space("straight", "mm" if n == 3 else "um", axes)
+    nodes = np.stack(np.meshgrid(*[np.arange(11) * 10.0 - 10] * n, indexing="ij")[::-1], axis=-1)
+    marks = np.random.default_rng(0).uniform(0, 80, (12, n))
+    field = DisplacementField(5 * np.sin(nodes / 25 + 1), (-10,) * n, (10,) * n, here, there)
+    return [field, ThinPlate(marks, marks + 5 * np.cos(marks / 30), here, there)]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_pictures_and_labels_bend_alike(dims: int) -> None:
+    """A ball of light and a ball of names go where a field and a thin plate take its middle; names stay whole."""
+    index = np.indices((20,) * dims)
+    ball = sum((one - 9.5) ** 2 for one in index) < 1
+    ids = np.where(ball, 1_000_001, 0).astype(np.int32)
+    if dims == 3:
+        affine = np.diag([4.0, 4.0, 4.0, 1.0])
+        affine[:3, 3] = 2
+        made = [make_volume(one, spacing_mm=(4, 4, 4), affine_lps=affine) for one in (ball.astype(np.float32), ids)]
+    else:
+        made = [
+            make_image(ball[None].astype(np.float32), channels=["a"], pixel_size_um=(4, 4)),
+            make_labels(ids, pixel_size_um=(4, 4)),
+        ]
+    for way in bends(("x", "y", "z")[:dims]):
+        aim = way.map_points(np.full((1, dims), 40.0))[0]
+        assert np.linalg.norm(aim - 40) > 1.5
+        picture, names = (
+            resample(set_space(one, name="bed"), way, pixel_size=2.0, labels=bool(name))
+            for name, one in enumerate(made)
+        )
+        assert set(np.unique(names.values)) == {0, 1_000_001}
+        for one in (picture.values.reshape(picture.shape[-dims:]), names.values == 1_000_001):
+            middle = scipy.ndimage.center_of_mass(np.nan_to_num(one.astype(float)))[::-1]
+            corner = read_grid(picture).corners().min(axis=0)
+            np.testing.assert_allclose(corner + 2 * (np.array(middle) + 0.5), aim, atol=0.4)
 
 
 def light(volume: Any) -> np.ndarray:
