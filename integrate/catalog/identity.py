@@ -29,10 +29,15 @@ class FileState:
     """One file as the file system tells of it; `mark` changes with path, size, time or inode."""
 
     relative: str
-    path: Path
+    place: str
     bytes: int
     changed_ns: int
     mark: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies; made when it is asked for, because a store may have a hundred thousand files."""
+        return Path(self.place)
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ def identify(path: Path) -> Source:
     """
     path = path.resolve()
     if not path.is_dir():
-        return Source(path, (_told(path, "", path.stat()),))
-    found = ((Path(one.path), one.stat()) for one in files_below(path))
-    files = [_told(file, file.relative_to(path).as_posix(), status) for file, status in found]
+        return Source(path, (_told(str(path), "", path.stat()),))
+    start = len(os.path.join(path, ""))
+    files = [_told(one.path, one.path[start:].replace(os.sep, "/"), one.stat()) for one in files_below(path)]
     return Source(path, tuple(sorted(files, key=lambda one: one.relative)))
 
 
@@ -148,10 +153,10 @@ def tree_hash(hashes: Mapping[str, str]) -> str:
     return tree.hexdigest()
 
 
-def _told(path: Path, relative: str, status: os.stat_result) -> FileState:
-    facts = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
+def _told(place: str, relative: str, status: os.stat_result) -> FileState:
+    facts = f"{place}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
     mark = hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()
-    return FileState(relative, path, status.st_size, status.st_mtime_ns, mark)
+    return FileState(relative, place, status.st_size, status.st_mtime_ns, mark)
 
 
 def user_cache() -> Path:
