@@ -29,6 +29,7 @@ pytestmark = pytest.mark.benchmark
 EDGES = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_EDGES", "512,1024,2048,4096").split(",")]
 LARGEST_PEER = int(os.environ.get("INTEGRATE_BENCH_LARGEST_PEER", "1024"))
 PITCHES = (12, 24, 48, 96)
+CHUNKS = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_CHUNKS", "1024,512").split(",")]
 CHANNELS = 4
 
 
@@ -52,11 +53,11 @@ def lattice(edge: int, pitch: int) -> tuple[np.ndarray, list[Any]]:
     return np.where(inside, number, 0).astype(np.int32), list(shapely.buffer(shapely.points(centres), radius))
 
 
-def stored(folder: Path, edge: int) -> xr.DataArray:
-    """Photon noise in zarr, chunks of 1024 pixels."""
+def stored(folder: Path, edge: int, chunk: int = 1024) -> xr.DataArray:
+    """Photon noise in zarr, in square chunks."""
     pixels = np.random.default_rng(0).poisson(300, (CHANNELS, edge, edge)).astype(np.uint16)
     array = zarr.create_array(
-        folder / f"{edge}.zarr", shape=pixels.shape, chunks=(1, min(edge, 1024), min(edge, 1024)), dtype="u2"
+        folder / f"{edge}_{chunk}.zarr", shape=pixels.shape, chunks=(1, min(edge, chunk), min(edge, chunk)), dtype="u2"
     )
     array[...] = pixels
     return make_image(da.from_zarr(array), channels=list("abcd"), pixel_size_um=None)
@@ -106,6 +107,30 @@ def test_time_hardly_grows_with_cells(tmp_path: Path) -> None:
         drawn, _ = fastest(lambda outlines=outlines: measure(image, outlines, features=[Intensity()]), 1)
         print(
             f"\n{edge} x {edge} x {CHANNELS}, {table.n_obs:,} cells: {mine:.3f} s; polygons {drawn:.3f} s", flush=True
+        )
+
+
+def test_time_hardly_grows_with_chunks(tmp_path: Path) -> None:
+    """As people have images: four channels in zarr, both given the same Dask arrays."""
+    import spatialdata as sd
+    from spatialdata.models import Image2DModel, Labels2DModel
+
+    edge, pitch = 2048, 20
+    labels = lattice(edge, pitch)[0]
+    aggregate(stored(tmp_path, 64), lattice(64, pitch)[0])  # compile
+    for chunk in CHUNKS:
+        image, blocks = stored(tmp_path, edge, chunk), da.from_array(labels, chunks=chunk)
+        by = xr.DataArray(blocks, dims=("y", "x"))
+        measure(image, by, features=[Intensity()])  # compile
+        mine, table = fastest(lambda image=image, by=by: measure(image, by, features=[Intensity()]))
+        values, regions = Image2DModel.parse(image.data, dims=("c", "y", "x")), Labels2DModel.parse(by)
+        slow, told = fastest(lambda v=values, r=regions: sd.aggregate(values=v, by=r, agg_func="mean"), times=1)
+        held = next(iter(told.tables.values())).to_df()
+        np.testing.assert_allclose(np.sort(held.to_numpy()[:, 0]), np.sort(table.to_df()["a_mean"]), rtol=1e-6)
+        print(
+            f"\n{edge} x {edge} x {CHANNELS}, {table.n_obs:,} cells, chunks of {chunk}: {mine:.3f} s; "
+            f"spatialdata.aggregate {slow:.0f} s, {slow / mine:.0f} x",
+            flush=True,
         )
 
 

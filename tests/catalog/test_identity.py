@@ -193,6 +193,15 @@ def test_a_home_that_cannot_be_written_only_costs_time(
     assert identify(tmp_path / "picture.tif").known_hash() is None
 
 
+def _cost_of_opening(entry: Any, item: str) -> tuple[float, float]:
+    """Return megabytes read and processor seconds, when nothing is known of the files."""
+    forget_everything()
+    before, start = bytes_read(), time.process_time()
+    entry.load_item(item)
+    spent = time.process_time() - start
+    return (bytes_read() - before) / 1e6, spent
+
+
 @pytest.mark.filterwarnings("ignore:.*outlines crossed themselves:integrate.errors.IntegrateWarning")
 def test_opening_an_example_touches_less_than_five_megabytes_and_takes_less_than_a_second(
     test_data: Any, repository: Path, capsys: pytest.CaptureFixture[str]
@@ -203,10 +212,9 @@ def test_opening_an_example_touches_less_than_five_megabytes_and_takes_less_than
     for name, entry in examples.items():
         item = str(entry.items()["item"].iloc[0])
         entry.load_item(item)  # imports what it needs
-        forget_everything()
-        before, start = bytes_read(), time.process_time()
-        entry.load_item(item)
-        told[name] = ((bytes_read() - before) / 1e6, time.process_time() - start)
+        costs = [_cost_of_opening(entry, item) for _ in range(2)]
+        # the quicker of two: a collection of garbage, or a thread of an earlier test, may fall into one
+        told[name] = (max(mb for mb, _ in costs), min(s for _, s in costs))
     with capsys.disabled():
         print(textwrap.fill(", ".join(f"{n} {mb:.2f} MB {s:.2f} s" for n, (mb, s) in told.items()), 120))
     assert {name: cost for name, cost in told.items() if max(cost[0] / 5, cost[1]) >= 1} == {}
