@@ -18,6 +18,8 @@ __all__ = ["count_days", "event_name", "index_dates", "read_dates", "whole_days"
 #: No study lasts 270 years: a larger number is a date written as one, such as 20200131.
 MOST_DAYS = 100_000
 FORMATS: tuple[str, ...] = ("%Y-%m-%d", "%Y%m%d")
+#: As Excel and Parquet have dates; days are those of the calendar.
+TIME_OF_DAY = r"[ T]\d\d:\d\d(:\d\d(\.\d+)?)?$"
 
 
 def event_name(declared: Mapping[str, Any]) -> str:
@@ -41,7 +43,7 @@ def whole_days(given: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def read_dates(given: pd.Series[Any]) -> pd.Series[Any]:
-    """Return dates written as 2020-01-31 or 20200131, missing where a value is none.
+    """Return dates written as 2020-01-31 or 20200131, without a time of day, missing where a value is none.
 
     Examples
     --------
@@ -52,6 +54,7 @@ def read_dates(given: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     texts = given.astype(object).map(id_text, na_action="ignore").astype("string").str.strip()
+    texts = texts.str.replace(TIME_OF_DAY, "", regex=True)
     iso, plain = (pd.to_datetime(texts, format=one, errors="coerce") for one in FORMATS)
     return iso.fillna(plain)
 

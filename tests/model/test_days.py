@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
 
 import pandas as pd
 import pytest
 
 from integrate.errors import CatalogError
 from integrate.join.link import link
+from integrate.model.days import read_dates
 from integrate.model.study import Study
 
 EVENT = {"name": "first diagnosis", "entry": "people", "column": "diagnosed"}
@@ -73,6 +75,14 @@ def test_an_index_event_of_nothing_is_refused(write_study: Callable[..., Study],
 
 def test_dates_count_as_pandas_counts(write_study: Callable[..., Study]) -> None:
     dates = pd.date_range("1999-12-25", periods=60, freq="17D")
-    rows = "".join(f"s{i},1,{date:%Y-%m-%d},1\n" for i, date in enumerate(dates))
+    rows = "".join(f"s{i},1,{day:%Y-%m-%d},1\n" for i, day in enumerate(dates))
     study = study_of(write_study, people="id,diagnosed\n1,2000-02-29\n", scans=f"scan,id,day,volume\n{rows}")
-    assert study.rows("scans")["day"].tolist() == [(date - pd.Timestamp("2000-02-29")).days for date in dates]
+    assert study.rows("scans")["day"].tolist() == [(day - pd.Timestamp("2000-02-29")).days for day in dates]
+
+
+def test_dates_that_are_typed_are_read_as_their_text_is() -> None:
+    days = ["2020-01-31", "2000-02-29"]
+    typed = [pd.Series(pd.to_datetime(days)), pd.Series([date.fromisoformat(day) for day in days])]
+    timed = pd.Series([datetime.fromisoformat(f"{day}T13:20:05") for day in days], dtype=object)
+    for given in (*typed, timed, pd.Series([f"{day} 13:20" for day in days])):
+        assert read_dates(given).dt.strftime("%Y-%m-%d").tolist() == days
