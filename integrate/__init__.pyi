@@ -1,5 +1,6 @@
 from . import datasets as datasets
 from . import errors as errors
+from .align.crop import crop as crop
 from .align.grid import set_space as set_space
 from .align.landmarks import LandmarkPairs as LandmarkPairs
 from .align.landmarks import fit_pairs as fit_pairs
@@ -13,7 +14,6 @@ from .align.quality import Gates as Gates
 from .align.register import Registration as Registration
 from .align.register import register as register
 from .align.register import register_stack as register_stack
-from .align.resample import crop as crop
 from .align.resample import resample as resample
 from .align.resample import resample_like as resample_like
 from .align.space import Space as Space

@@ -161,10 +161,12 @@ class Pull:
             rows = self.way.array[:2].copy()
             rows[:, 2] += rows[:, :2] @ (np.array(tile.start[::-1]) + 0.5) - 0.5 - np.array(window.start[::-1])
             if part.dtype.kind == "u":
-                from integrate.align.sample_kernels import blend_affine
+                from integrate.align.line_kernels import blend_affine
 
                 offset, fill = np.array(window.start), np.asarray(self.fill).astype(out.dtype)[()]
-                blend_affine(part, rows, offset, np.array(self.limit), fill, out)
+                memory, pitch = _in_one_row(part)
+                shape, limit = np.array(part.shape[1:]), np.array(self.limit)
+                blend_affine(memory, pitch, shape, rows, offset, limit, fill, out)
                 return
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             for plane, drawn in zip(part, out, strict=True):
@@ -216,6 +218,19 @@ class Pull:
         values = np.empty(target.shape)
         sample_kernels.linear(native, places, limit, offset, self.fill, values)
         target[...] = np.rint(values) if out.dtype.kind in "iu" else values
+
+
+def _in_one_row(part: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the memory of a raster ``(c, y, x)``, and the steps in it from channel to channel and from row to row."""
+    import numpy as np
+
+    steps = [n / part.itemsize for n in part.strides]
+    if steps[2] != 1 or any(one < 0 or one % 1 for one in steps):
+        part = np.ascontiguousarray(part)
+    pitch = np.array(part.strides) // part.itemsize
+    length = int(((np.array(part.shape) - 1) * pitch).sum()) + 1
+    memory = np.lib.stride_tricks.as_strided(part, (length,), (part.itemsize,), writeable=False)
+    return memory, pitch[:2]
 
 
 def _interpolate(coarse: Any, nodes: list[Any], wanted: list[Any], sampler: Callable[..., Any]) -> np.ndarray[Any, Any]:

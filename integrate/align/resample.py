@@ -1,27 +1,24 @@
-"""A raster on another grid: resampled, cropped, or laid on the grid of another one."""
+"""A raster on another grid: that of given pixels, or of another raster."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from integrate.align.grid import Grid, raster_on, read_grid, with_channels
-from integrate.align.pull import FAST, Pull, Tile, tiles_of
+from integrate.align.job import Job
+from integrate.align.pull import Pull
 from integrate.align.space import check_meets
 from integrate.align.store import hash_transform
 from integrate.align.transform import Affine, Transform, identity, jacobian
 from integrate.errors import AlignmentError, DataError, ParameterError
 from integrate.model.image import image_notes
-from integrate.model.progress import follow
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-__all__ = ["crop", "pick_level", "resample", "resample_like"]
+__all__ = ["pick_level", "resample", "resample_like"]
 
 
 def resample(
@@ -34,6 +31,7 @@ def resample(
     space: str | None = None,
     labels: bool | None = None,
     fill: float | None = None,
+    compute: bool = False,
 ) -> xr.DataArray:
     """Return an image, labels or a volume on another grid, half-pixel exact.
 
@@ -59,12 +57,15 @@ def resample(
         volume that states no unit could be either, and is asked for.
     fill
         What stands where the image has nothing; by default NaN, and 0 for labels and integers.
+    compute
+        Whether a Dask image becomes an array at once, tile by tile on threads: half the memory that ``.compute()`` of
+        the lazy result takes, as Dask joins its blocks at the end.
 
     Returns
     -------
-    The same kind and dtype, Dask if the image is. Images are interpolated linearly, after averaging blocks of pixels
-    when the output is coarser. ``attrs["integrate"]["resampled"]`` holds the transform's hash, `fill`, and ``covered``:
-    about which part of the output comes from within the image.
+    The same kind and dtype; Dask if the image is, unless computed. Images are interpolated linearly, after averaging
+    blocks of pixels when the output is coarser. ``attrs["integrate"]["resampled"]`` holds the transform's hash, `fill`,
+    and ``covered``: about which part of the output comes from within the image.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def resample(
     framed = target.space.name != source.space.name and image_notes(image).get("frame_of_reference_uid")
     left = {"frame_of_reference_uid": ""} if framed else {}
     data = image.data if "c" in dims else image.data[None]
-    made = _computed(data, job, target.shape)
+    made = job.run(data, target.shape, compute=compute)
     return raster_on(made if "c" in dims else made[0], target, image, resampled=notes, **left)
 
 
@@ -142,74 +143,6 @@ def resample_like(image: Any, like: Any, *, transform: Transform | None = None) 
     True
     """
     return resample(image, transform, like=like)
-
-
-def crop(image: Any, *, space: str | None = None, **box: tuple[float, float]) -> Any:
-    """Return the pixels whose centre lies in a box, untouched, with their exact place.
-
-    Parameters
-    ----------
-    image
-        Image, labels, volume or SpatialData element with one scale.
-    space
-        The coordinate system of the box, where an element lies in several.
-    box
-        ``x=(low, high)``, ``y=…``, ``z=…`` in the unit of the image's space; an axis left out is whole. Of a raster
-        that lies obliquely, the smallest block of pixels that holds them.
-
-    Returns
-    -------
-    The same kind of object; lazy stays lazy. Pixels are not interpolated, so borders fall between pixels: coordinates
-    or transformation say exactly where.
-
-    Raises
-    ------
-    AlignmentError
-        If the box holds no pixel.
-    ParameterError
-        If the space has no such axis.
-
-    Examples
-    --------
-    >>> image = next(iter(ig.datasets.toy_study().each("fields")))
-    >>> crop(image, x=(2.3, 10.3)).x.values[[0, -1]].tolist()
-    [2.75, 10.25]
-    """
-    import itertools
-
-    import numpy as np
-
-    grid = read_grid(image, space=space)
-    axes = grid.space.axes
-    unknown = [axis for axis in box if axis not in axes]
-    if unknown:
-        raise ParameterError(f"space {grid.space.name!r} has no axis {unknown}; it has {list(axes)}")
-    outer = grid.corners()
-    ends = [box.get(axis, (outer[:, k].min(), outer[:, k].max())) for k, axis in enumerate(axes)]
-    inside = grid.affine.inverse().map_points(np.array(list(itertools.product(*ends))))
-    first = np.ceil(np.round(inside.min(axis=0) - 0.5, 6)).astype(int)[::-1]
-    last = np.ceil(np.round(inside.max(axis=0) - 0.5, 6)).astype(int)[::-1]
-    first, last = np.clip(first, 0, grid.shape), np.clip(last, 0, grid.shape)
-    if (last <= first).any():
-        raise AlignmentError(
-            f"the box {dict(box)} holds no pixel of the image, which reaches from "
-            f"{outer.min(axis=0).tolist()} to {outer.max(axis=0).tolist()} in {grid.space.name!r}"
-        )
-    part = image.isel({dim: slice(a, b) for dim, a, b in zip(axes[::-1], first, last, strict=True)})
-    return _moved_element(part, first) if image.attrs.get("transform") else part
-
-
-def _moved_element(part: Any, first: np.ndarray[Any, Any]) -> Any:
-    """Return a part of an element with the place of its first pixel in its transformations, as SpatialData needs it."""
-    import numpy as np
-    from spatialdata.transformations import Sequence as Placed
-    from spatialdata.transformations import Translation
-
-    dims = [dim for dim in part.dims if dim != "c"]
-    offset = Translation(first.tolist(), axes=tuple(dims))
-    moved = part.assign_coords({dim: np.arange(part.sizes[dim]) + 0.5 for dim in dims if dim in part.coords})
-    moved.attrs = {**part.attrs, "transform": {k: Placed([offset, v]) for k, v in part.attrs["transform"].items()}}
-    return moved
 
 
 def pick_level(
@@ -252,64 +185,7 @@ def pick_level(
     return raster_on(levels[chosen].data, true[chosen], levels[chosen])
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a tile needs to be computed anywhere: the pull, and by which factors the source is averaged first."""
-
-    pull: Pull
-    reduce: tuple[int, ...]
-    limit: tuple[int, ...]
-    dtype: Any
-
-    def window(self, tile: Tile) -> tuple[Tile | None, tuple[slice, ...]]:
-        """Return the window of the averaged source, and the pixels of the source that make it up."""
-        window = self.pull.window(tile)
-        if window is None:
-            return None, tuple(slice(0, 0) for _ in self.limit)
-        parts = zip(window.start, window.shape, self.reduce, self.limit, strict=True)
-        return window, tuple(slice(a * k, min((a + n) * k, limit)) for a, n, k, limit in parts)
-
-    def tile(self, part: np.ndarray[Any, Any], window: Tile | None, tile: Tile) -> np.ndarray[Any, Any]:
-        """Return one tile of the output from the pixels it needs."""
-        import numpy as np
-
-        out = np.empty((part.shape[0], *tile.shape), self.dtype)
-        self.draw(part, window, tile, out)
-        return out
-
-    def draw(self, part: np.ndarray[Any, Any], window: Tile | None, tile: Tile, out: np.ndarray[Any, Any]) -> None:
-        """Write one tile of the output from the pixels it needs."""
-        import numpy as np
-
-        if window is None:
-            out[...] = self.pull.fill
-            return
-        source = _averaged(part, self.reduce)
-        if source.dtype.kind == "b" and not self.pull.labels:
-            source = source.astype(np.float32)
-        if source.dtype == self.dtype and source.dtype.isnative:
-            self.pull.draw(source, window, tile, out)
-            return
-        native = source.astype(source.dtype.newbyteorder("="), copy=False)
-        made = np.empty(out.shape, native.dtype)
-        self.pull.draw(native, window, tile, made)
-        if self.dtype.kind == "b":
-            out[...] = made >= 0.5
-        else:
-            out[...] = np.rint(made) if self.dtype.kind in "iu" and made.dtype.kind == "f" else made
-
-    def covered(self, shape: tuple[int, ...]) -> float:
-        """Return about which part of the output comes from within the source, from a lattice of its pixels."""
-        import numpy as np
-
-        every = [np.unique(np.linspace(0, n - 1, 65 if len(shape) == 2 else 25).round()) for n in shape]
-        mesh = np.stack(np.meshgrid(*[one + 0.5 for one in every], indexing="ij")[::-1], axis=-1)
-        found = self.pull.way.map_points(mesh.reshape(-1, len(shape)))[:, ::-1]
-        inside = ((found >= 0) & (found <= np.array(self.pull.limit))).all(axis=1)
-        return round(float(inside.mean()), 4)
-
-
-def _job(source: Grid, target: Grid, there: Transform, dtype: Any, *, labels: bool, fill: float) -> _Job:
+def _job(source: Grid, target: Grid, there: Transform, dtype: Any, *, labels: bool, fill: float) -> Job:
     import numpy as np
 
     n = len(source.shape)
@@ -320,7 +196,7 @@ def _job(source: Grid, target: Grid, there: Transform, dtype: Any, *, labels: bo
         shape = tuple(-(-size // k) for size, k in zip(source.shape, factors, strict=True))
         averaged = source.rescaled(tuple(map(float, factors)), shape)
     pull = Pull.between(averaged, target, there.inverse(), labels=labels, fill=fill)
-    return _Job(pull, factors, source.shape, np.dtype(dtype))
+    return Job(pull, factors, source.shape, np.dtype(dtype))
 
 
 def _shrinkage(source: Grid, target: Grid, there: Transform) -> np.ndarray[Any, Any]:
@@ -386,66 +262,3 @@ def _holds_labels(image: Any, dims: tuple[str, ...]) -> bool:
     if notes.get("unit") or notes.get("modality") in ("CT", "MR", "PT"):
         return False
     raise ParameterError("an integer volume without a unit may be an image or labels; pass labels=True or labels=False")
-
-
-def _computed(data: Any, job: _Job, shape: tuple[int, ...]) -> Any:
-    """Return the output ``(c, [z,] y, x)``: filled tile by tile, or as a Dask array of tiles."""
-    import itertools
-
-    import numpy as np
-
-    edges = tiles_of(shape, lazy=hasattr(data, "dask"))
-    starts = [np.cumsum([0, *one[:-1]]).tolist() for one in edges]
-    tiles = [
-        Tile(tuple(start), tuple(size))
-        for start, size in zip(itertools.product(*starts), itertools.product(*edges), strict=True)
-    ]
-    if hasattr(data, "dask"):
-        return _lazy(data, job, tiles, [len(one) for one in edges])
-    out = np.empty((data.shape[0], *shape), job.dtype)
-
-    def fill(tile: Tile) -> None:
-        window, needed = job.window(tile)
-        job.draw(np.asarray(data[(slice(None), *needed)]), window, tile, out[(slice(None), *tile.slices)])
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # at the border each worker holds a tile of coordinates
-        list(follow(pool.map(fill, tiles), "resample", total=len(tiles), unit="tile"))
-    return out
-
-
-def _lazy(data: Any, job: _Job, tiles: list[Tile], counts: list[int]) -> Any:
-    import dask.array as da
-    import numpy as np
-    from dask.delayed import delayed
-
-    compute = delayed(job.tile, pure=True)
-    blocks = np.empty(len(tiles), dtype=object)
-    for number, tile in enumerate(tiles):
-        window, needed = job.window(tile)
-        part = data[(slice(None), *needed)]
-        blocks[number] = da.from_delayed(
-            compute(part, window, tile), shape=(data.shape[0], *tile.shape), dtype=job.dtype
-        )
-    return da.block(blocks.reshape(counts).tolist())
-
-
-def _averaged(part: np.ndarray[Any, Any], factors: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Return the means of blocks of pixels, floats; blocks at the far edges may be smaller."""
-    import cv2
-    import numpy as np
-
-    if max(factors) == 1:
-        return part
-    whole = all(n % k == 0 for n, k in zip(part.shape[1:], factors, strict=True))
-    kind = np.float32 if part.dtype.name in FAST else np.float64
-    if whole and len(factors) == 2 and kind is np.float32:
-        size = (part.shape[2] // factors[1], part.shape[1] // factors[0])
-        planes = [cv2.resize(one.astype(kind), size, interpolation=cv2.INTER_AREA) for one in part]
-        return np.stack(planes)
-    mean = part.astype(kind)
-    for axis, k in enumerate(factors, start=1):
-        if k > 1:
-            first = np.arange(0, mean.shape[axis], k)
-            counts = np.diff(np.r_[first, mean.shape[axis]]).reshape([-1 if a == axis else 1 for a in range(mean.ndim)])
-            mean = np.add.reduceat(mean, first, axis=axis) / counts.astype(kind)
-    return mean

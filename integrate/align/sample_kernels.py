@@ -1,16 +1,13 @@
-"""Interpolation of a raster at given places: of volumes, of pixels that OpenCV rounds, and along rows of an affine."""
+"""Interpolation of a raster at given places: of volumes, and of pixels that OpenCV rounds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import int64, njit
+from numba import njit
 
-__all__ = ["affine_places", "blend_affine", "fill_beyond", "linear", "nearest"]
-
-#: Positions along a row are whole numbers of 2⁻³² pixels; a place this far beyond the raster (10⁻⁶ pixels) is rounding.
-ONE, SPARE = 1 << 32, 1 << 12
+__all__ = ["affine_places", "fill_beyond", "linear", "nearest"]
 
 
 @njit(nogil=True, cache=True)
@@ -32,54 +29,6 @@ def affine_places(matrix: Any, start: Any, places: Any) -> None:
                 for axis in range(3):
                     row = matrix[axis]
                     places[axis, k, i, j] = row[0] * z + row[1] * y + row[2] * x + row[3]
-
-
-@njit(nogil=True, cache=True)
-def blend_affine(source: Any, matrix: Any, offset: Any, limit: Any, fill: Any, out: Any) -> None:
-    """Write the interpolated values of every channel of 8 or 16 bits, in whole numbers; `fill` beyond the raster.
-
-    Parameters
-    ----------
-    source
-        The part of the raster that is needed, ``(c, y, x)``.
-    matrix
-        2 × 3, from indices of output pixels to indices of pixels of the part, both ``x, y`` and speaking of centres.
-    offset, limit
-        Where the part begins in the whole raster, and the shape of that, ``y, x``.
-    out
-        ``(c, y, x)``.
-    """
-    rows, columns = source.shape[1] - 1, source.shape[2] - 1
-    low_x, low_y = -(ONE // 2) - offset[1] * ONE - SPARE, -(ONE // 2) - offset[0] * ONE - SPARE
-    high_x, high_y = low_x + limit[1] * ONE + 2 * SPARE, low_y + limit[0] * ONE + 2 * SPARE
-    step_x, step_y = int64(np.rint(matrix[0, 0] * ONE)), int64(np.rint(matrix[1, 0] * ONE))
-    for i in range(out.shape[1]):
-        x = int64(np.rint((matrix[0, 1] * i + matrix[0, 2]) * ONE))
-        y = int64(np.rint((matrix[1, 1] * i + matrix[1, 2]) * ONE))
-        for j in range(out.shape[2]):
-            a, b, u, v = x >> 32, y >> 32, x >> 12 & 0xFFFFF, y >> 12 & 0xFFFFF
-            if 0 <= a < columns and 0 <= b < rows:
-                for c in range(source.shape[0]):
-                    out[c, i, j] = _mixed(source, c, b, b + 1, a, a + 1, v, u)
-            elif low_x <= x <= high_x and low_y <= y <= high_y:
-                here, there = min(max(a, 0), columns), min(max(a + 1, 0), columns)
-                up, down = min(max(b, 0), rows), min(max(b + 1, 0), rows)
-                for c in range(source.shape[0]):
-                    out[c, i, j] = _mixed(source, c, up, down, here, there, v, u)
-            else:
-                for c in range(source.shape[0]):
-                    out[c, i, j] = fill
-            x += step_x
-            y += step_y
-
-
-@njit(nogil=True, inline="always")
-def _mixed(source: Any, c: int, up: int, down: int, left: int, right: int, v: int, u: int) -> Any:
-    """Return the mean of four pixels with weights of 20 bits, rounded."""
-    first, last = int64(source[c, up, left]), int64(source[c, down, left])
-    above = (first << 20) + u * (int64(source[c, up, right]) - first)
-    below = (last << 20) + u * (int64(source[c, down, right]) - last)
-    return ((above << 20) + v * (below - above) + (1 << 39)) >> 40
 
 
 @njit(nogil=True, cache=True)

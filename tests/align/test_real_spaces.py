@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from integrate.align.crop import crop
 from integrate.align.grid import Grid, read_grid, set_space
-from integrate.align.resample import crop, resample, resample_like
+from integrate.align.resample import resample, resample_like
 from integrate.errors import AlignmentError
 from integrate.readers.cosmx import CosMx
 from integrate.readers.dicom import DicomSeries
