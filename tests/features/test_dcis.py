@@ -72,8 +72,8 @@ def dcis(test_data: Callable[[str], Path]) -> Dcis:
     return Dcis(
         counts=pd.Series(counts),
         pixels=pd.DataFrame(pixels).T,
-        nuclei=mark_positive(ad.concat(nuclei, merge="same")),
-        cells=mark_positive(ad.concat(cells, merge="same")),
+        nuclei=mark_positive(ad.concat(nuclei, merge="same"), channels=MARKERS),
+        cells=mark_positive(ad.concat(cells, merge="same"), channels=MARKERS),
         published=published.set_index("PointNumber"),
     )
 

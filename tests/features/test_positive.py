@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -62,6 +63,40 @@ def test_a_channel_without_any_value_is_missing_everywhere_and_said_so() -> None
         marked = mark_positive(cells_of(A_mean=[np.nan, np.nan]))
     assert marked.obs["A_positive"].isna().all()
     assert math.isnan(marked.uns["integrate"]["positive"]["thresholds"]["A"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.floats(0.002, 0.05))
+def test_rare_positive_cells_are_found_beside_many_negative_ones_or_said_to_be_unseen(seed: int, share: float) -> None:
+    values, truth = planted(share, n=10_000, seed=seed)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        marked = mark_positive(cells_of(CD20_mean=values))
+    assert told or (marked.obs["CD20_positive"].to_numpy() == truth).mean() > 0.995
+    assert not (told and share > 0.03)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), shape=st.sampled_from(["normal", "lognormal"]))
+def test_a_threshold_through_one_group_of_cells_is_warned_of(seed: int, shape: str) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(100, 5, 3000) if shape == "normal" else rng.lognormal(0, 0.5, 3000)
+    two, _ = planted(0.2, seed=seed)
+    cells = cells_of(A_mean=values, B_mean=two[:3000])
+    for find in (find_thresholds, mark_positive):
+        with pytest.warns(IntegrateWarning, match="no gap between negative and positive cells is seen for 'A': "):
+            find(cells)
+
+
+def test_a_threshold_through_one_group_names_its_batch_and_a_given_one_is_trusted() -> None:
+    rng = np.random.default_rng(0)
+    cells = cells_of(A_mean=np.concatenate([planted(0.2, n=1000)[0], rng.normal(100, 5, 1000)]))
+    cells.obs["site"] = ["north"] * 1000 + ["east"] * 1000
+    with pytest.warns(IntegrateWarning, match="seen for 'A in east': "):
+        marked = mark_positive(cells, within="site")
+    note = marked.uns["integrate"]["positive"]
+    assert note["separation"]["A"] == pytest.approx([2.65, math.log(20) / 0.5], abs=0.35)  # half a normal; as planted
+    assert "separation" not in mark_positive(cells, thresholds={"A": 5.0}).uns["integrate"]["positive"]
 
 
 def test_where_nobody_stands_out_nobody_is_positive() -> None:

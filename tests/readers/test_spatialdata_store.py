@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from functools import cache
@@ -129,3 +130,14 @@ def test_another_zarr_store_is_refused(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w").create_array("x", shape=(2,), dtype="i4")
     with pytest.raises(DataError, match=r"a\.zarr is a Zarr store but no SpatialData"):
         SpatialDataStore(url=str(tmp_path / "a.zarr")).read()
+
+
+def test_a_picture_outside_the_store_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "secret.zarr")
+    description = Path(write(tmp_path / "s.zarr")) / "images" / "picture" / "zarr.json"
+    said = json.loads(description.read_text(encoding="utf-8"))
+    level = said["attributes"]["ome"]["multiscales"][0]["datasets"][0]
+    level["path"] = f"../../../secret.zarr/images/picture/{level['path']}"
+    description.write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(DataError, match="secret"):
+        SpatialDataStore(url=str(tmp_path / "s.zarr"), kinds=["images"]).read()
