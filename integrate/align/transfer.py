@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from integrate.align.grid import Grid, element_space, read_grid
@@ -147,6 +148,7 @@ class _Placed:
     ids: pd.Index
     space: Space | None
     unit: str | None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _pair(items: Any, regions: Any, transform: Transform | None) -> tuple[_Placed, _Placed]:
@@ -159,6 +161,10 @@ def _pair(items: Any, regions: Any, transform: Transform | None) -> tuple[_Place
         raise DataError("a region has no area; expected polygons, or points with a column 'radius'")
     if not there.ids.is_unique:
         raise IdentityError(f"ids of regions repeat: {some(there.ids[there.ids.duplicated()].unique())}")
+    if transform is None and here.unit == "um" and there.unit == "px":
+        there = _in_um(there, here.notes)
+    elif transform is None and here.unit == "px" and there.unit == "um":
+        here = _in_um(here, there.notes)
     if transform is None and here.space is not None and there.space is not None:
         check_meets(here.space, there.space, what="each of the items")
     if transform is None and here.unit and there.unit and here.unit != there.unit:
@@ -168,6 +174,19 @@ def _pair(items: Any, regions: Any, transform: Transform | None) -> tuple[_Place
     if transform is not None:
         here = _Placed(move_outlines(here.geometry, transform), here.ids, transform.target, transform.target.unit)
     return here, there
+
+
+def _in_um(pixels: _Placed, notes: Mapping[str, Any]) -> _Placed:
+    """Return what is in pixels in micrometres, if the other side is of the same image and knows its pixels."""
+    import numpy as np
+    import shapely
+
+    ids, size = pixels.notes.get("ids"), notes.get("pixel_size_um")
+    if pixels.space is not None or not ids or ids != notes.get("ids") or size is None:
+        return pixels
+    height, width = size
+    made = shapely.transform(pixels.geometry, lambda xy: xy * [width, height])
+    return _Placed(np.asarray(made), pixels.ids, None, "um", pixels.notes)
 
 
 def _placed(elements: Any, expected: Space | None, what: str) -> _Placed:
@@ -184,8 +203,9 @@ def _placed(elements: Any, expected: Space | None, what: str) -> _Placed:
         if "spatial" not in elements.obsm:
             raise DataError("the table has no obsm['spatial']; measure gives it, or set the centroids x, y")
         ids = pd.Index(elements.obs.get(INSTANCE_ID, elements.obs_names))
-        xy = np.asarray(elements.obsm["spatial"], float)
-        return _Placed(shapely.points(xy[:, :2]), ids, None, "px" if unit == "[pix]" else unit)
+        xy, unit = np.asarray(elements.obsm["spatial"], float), "px" if unit == "[pix]" else unit
+        space = Space(notes["space"], unit or "") if notes.get("space") and expected is None else None
+        return _Placed(shapely.points(xy[:, :2]), ids, space, unit, notes)
     if not hasattr(elements, "geom_type"):
         if not {"x", "y"} <= set(getattr(elements, "columns", ())):
             raise DataError(f"{what} have no positions; expected AnnData, shapes, or a table with columns x and y")
@@ -220,7 +240,7 @@ def _in_space(geometry: Any, ids: pd.Index, elements: Any, expected: Space | Non
 
     notes, placed = image_notes(elements), dict(getattr(elements, "attrs", {}).get("transform") or {})
     if not placed:
-        return _Placed(np.asarray(geometry), ids, None, notes.get("unit"))
+        return _Placed(np.asarray(geometry), ids, None, notes.get("unit"), notes)
     name = expected.name if expected is not None and expected.name in placed else next(iter(placed))
     space = element_space(name, notes, ("x", "y"))
     if expected is not None:

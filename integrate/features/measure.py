@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from integrate.align.grid import read_grid
 from integrate.errors import DataError, ParameterError, closest, some
 from integrate.features.brightfield import Brightfield
 from integrate.features.family import FeatureFamily
@@ -193,6 +194,7 @@ def measure(
         "input_hash": hash_settings(pixels),
     }
     place = {"unit": grid.unit, **({f"pixel_size_{grid.unit}": list(grid.size)} if grid.unit != "px" else {})}
+    place |= _space_noted(image, grid)
     settle_loads()  # the reader names the file by its hash only when a result needs it
     noted = {**image_notes(image).get("origin", {}), **image_notes(image)}
     file = {key: note for key, note in noted.items() if key == "sha256" and note}
@@ -208,6 +210,18 @@ def measure(
     )
     record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **origin, **file)
     return table
+
+
+def _space_noted(image: xr.DataArray, grid: Grid) -> dict[str, str]:
+    """Return the space in which positions are given; nothing where the image does not say, or is placed elsewhere."""
+    import numpy as np
+
+    if is_volume(image) or len(image.attrs.get("transform", {})) > 1:
+        return {}
+    placed = read_grid(image)
+    (y, x), (height, width) = grid.origin, grid.size
+    same = np.allclose(placed.affine.array, np.array([[width, 0, x], [0, height, y], [0, 0, 1]]))
+    return {"space": placed.space.name} if same and placed.space.name else {}
 
 
 def _source(image: xr.DataArray, regions: Any, grid: Grid, unit: str | None) -> Outlines | LabelRaster | PlacedLabels:

@@ -310,6 +310,8 @@ def _labels_like(
     record("segment", ids=ids, tool=tool, instances=len(_ids(labels)), **notes)
     notes[TRACE] = note_trace(trace_of(source))
     made = make_labels(labels, pixel_size_um=pixel_size_um(source), ids=ids, tool=tool, **notes)
+    if source.attrs.get("transform"):  # a SpatialData element: its coordinates count pixels
+        made.attrs["transform"] = dict(source.attrs["transform"])
     return made.assign_coords({axis: source.coords[axis] for axis in ("y", "x") if axis in source.coords})
 
 

@@ -309,6 +309,9 @@ def test_measuring_a_loaded_element_gives_micrometres(simulated: tuple[Study, Pa
     placed = ig.measure(element, nuclei)
     assert placed.var["unit"].to_dict() == direct.var["unit"].to_dict()
     np.testing.assert_allclose(placed.to_df(), direct.to_df(), rtol=1e-6)
+    found = ig.measure(element, ig.segment_nuclei(element, channels="DAPI"))
+    np.testing.assert_allclose(found.to_df(), direct.to_df(), rtol=1e-6)
+    np.testing.assert_allclose(found.obsm["spatial"], direct.obsm["spatial"])
 
 
 def test_outlines_are_measured_on_the_slide_in_micrometres(space: sd.SpatialData) -> None:

@@ -22,6 +22,7 @@ from integrate.align.space import Space
 from integrate.align.transfer import aggregate_to, assign
 from integrate.align.transform import Affine
 from integrate.errors import AlignmentError, DataError, IdentityError, ParameterError, UnitError
+from integrate.model.image import make_image
 from integrate.readers.imzml import ImzML
 
 from .conftest import Pair
@@ -97,6 +98,113 @@ def test_outlines_know_which_part_of_them_lies_inside() -> None:
     cell = gpd.GeoDataFrame(geometry=[shapely.box(6, 0, 12, 2)])
     found = assign(cell, tiles())
     assert (found["to"].iloc[0], found["covered"].iloc[0]) == ("left", pytest.approx(4 / 6))
+
+
+def regions_of(kind: str) -> Any:
+    """Cells, spots, tiles, MSI pixels or lesions over 0 … 60 µm; some overlap, one lesion has a hole, one is empty."""
+    rng = np.random.default_rng(8)
+    if kind == "pixels":
+        ions = make_image(np.zeros((2, 4, 4), np.float32), channels=["1", "2"], pixel_size_um=(12, 12))
+        return ig.set_space(ions, name="section")
+    if kind == "spots":
+        x, y = (one.ravel() for one in np.meshgrid(np.arange(6.0, 60, 11), np.arange(6.0, 60, 11)))
+        return gpd.GeoDataFrame({"radius": np.full(len(x), 5.0)}, geometry=gpd.points_from_xy(x, y))
+    drawn: dict[str, list[Any]] = {
+        "cells": list(shapely.buffer(shapely.points([(40, 17), *rng.uniform(-3, 63, (80, 2))]), 2.5, quad_segs=3)),
+        "tiles": [shapely.box(x, y, x + 15, y + 15) for y in (0, 15, 30) for x in (0, 15, 30)],
+        "lesions": [
+            shapely.Polygon([(2, 2), (40, 5), (25, 50)], [[(20, 15), (28, 15), (22, 25)]]),
+            shapely.Polygon([(30, 4), (58, 20), (33, 28)]),
+            shapely.box(90, 90, 95, 95),
+        ],
+    }
+    return gpd.GeoDataFrame(geometry=drawn[kind], index=[f"{kind} {k}" for k in range(len(drawn[kind]))])
+
+
+def outlines_of(regions: Any) -> list[Any]:
+    """What a region covers, the slow obvious way."""
+    if hasattr(regions, "dims"):
+        return [shapely.box(x * 12, y * 12, x * 12 + 12, y * 12 + 12) for y in range(4) for x in range(4)]
+    if "radius" in regions:
+        return [shapely.buffer(p, r, quad_segs=32) for p, r in zip(regions.geometry, regions["radius"], strict=True)]
+    return list(regions.geometry)
+
+
+KINDS = ["cells", "spots", "tiles", "pixels", "lesions"]
+
+
+@pytest.mark.parametrize("there", KINDS)
+@pytest.mark.parametrize("here", KINDS)
+def test_every_kind_comes_to_every_kind(here: str, there: str) -> None:
+    items, regions = regions_of(here), regions_of(there)
+    found = assign(items, regions)
+    outlines = outlines_of(regions)
+    names = list(range(16)) if there == "pixels" else list(regions.index)
+    for item, (_, row) in zip(outlines_of(items), found.iterrows(), strict=True):
+        holding = [k for k, one in enumerate(outlines) if one.intersects(item.centroid)]
+        assert row["candidates"] == len(holding)
+        if not holding:
+            assert (row["to"], row["covered"]) == (None, 0)
+            continue
+        nearest = min(holding, key=lambda k: outlines[k].centroid.distance(item.centroid))
+        assert row["to"] == names[nearest]
+        assert row["covered"] == pytest.approx(item.intersection(outlines[nearest]).area / item.area)
+    missing = found["to"].isna()
+    assert found.attrs["unassigned"] == missing.sum()
+    assert found.attrs["assigned"] == (~missing).sum()
+    assert found.attrs["empty_regions"] == len(names) - found["to"].nunique()
+    assert (~missing).any()
+
+
+@pytest.mark.parametrize("there", KINDS)
+def test_what_cells_measure_comes_to_every_kind(there: str) -> None:
+    """A value per cell: means, counts, the part of every region that was seen, and who is left over."""
+    regions, outlines = regions_of(there), outlines_of(regions_of(there))
+    xy = np.random.default_rng(9).uniform(-5, 65, (300, 2))
+    table = cells(xy.tolist(), xy[:, 0].tolist())
+    image = Grid((60, 30), Affine.scale([1, 1], Space("px", "px"), SECTION))
+    made = aggregate_to(table, regions, seen=image)
+    near = np.full(len(xy), -1)
+    for i, point in enumerate(shapely.points(xy)):
+        holding = [k for k, one in enumerate(outlines) if one.intersects(point)]
+        near[i] = min(holding, key=lambda k: outlines[k].centroid.distance(point)) if holding else -1
+    counts = np.bincount(near[near >= 0], minlength=len(outlines))
+    np.testing.assert_array_equal(made.obs["n_cells"], counts)
+    means = [xy[near == k, 0].mean() if counts[k] else np.nan for k in range(len(outlines))]
+    np.testing.assert_allclose(made.X[:, 0], means)
+    seen = [one.intersection(shapely.box(0, 0, 30, 60)).area / one.area for one in outlines]
+    np.testing.assert_allclose(made.obs["covered"], seen, atol=1e-9)
+    assert made.uns["integrate"]["transfer"]["unassigned"] == (near < 0).sum()
+
+
+def test_tiles_in_pixels_meet_the_cells_measured_on_the_same_image() -> None:
+    image = next(iter(ig.datasets.toy_study().each("fields")))
+    table = ig.measure(image, ig.segment_nuclei(image, channels="DNA"))
+    tiles = ig.make_tiles(image, size=16)
+    made = ig.aggregate_to(table, tiles)
+    assert made.obs["n_cells"].sum() == table.n_obs
+    in_um = gpd.GeoDataFrame(geometry=shapely.transform(tiles.geometry.to_numpy(), lambda xy: xy * 0.5))
+    np.testing.assert_array_equal(made.obs["n_cells"], ig.aggregate_to(table, in_um).obs["n_cells"])
+    assert made.obsm["spatial"][0].tolist() == [4, 4]  # micrometres
+    tiles.attrs["integrate"]["ids"] = {"acquisition_id": "f7"}
+    with pytest.raises(UnitError, match="the items are in 'um' and the regions in 'px'"):
+        ig.assign(table, tiles)
+
+
+def test_cells_do_not_meet_what_lies_on_another_image() -> None:
+    """Measured cells know the space of their image, so a forgotten transform is no silent shift."""
+    study = ig.datasets.toy_study()
+    first, second = (ig.load_subject(study, "P02")[f"fields_{one}"] for one in ("f2", "f3"))
+    image = next(iter(study.each("fields", acquisition_id="f2")))
+    table = ig.measure(image, ig.segment_nuclei(image, channels="DNA"))
+    assert ig.assign(table, first).attrs["unassigned"] == 0
+    with pytest.raises(AlignmentError, match=r"lies in space 'fields_f2' .* expected 'fields_f3'"):
+        ig.assign(table, second)
+    way = Affine.scale([1, 1], Space("fields_f2", "um"), Space("fields_f3", "um"), offset=[1, 0])
+    assert ig.assign(table, second, transform=way)["to"].notna().any()
+    moved = ig.resample(first, way, like=second)
+    again = ig.measure(moved, ig.segment_nuclei(image, channels="DNA").values)
+    assert again.uns["integrate"]["space"] == "fields_f3"
 
 
 def test_of_overlapping_spots_the_nearest_centre_wins_and_is_counted() -> None:
