@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from integrate.features.blocks import Block, Look, Window, blank_channels, cut_grid, read_channels, windows_between
+from integrate.features.blocks import (
+    Block,
+    Look,
+    Window,
+    blank_channels,
+    cut_grid,
+    group_runs,
+    read_channels,
+    windows_between,
+)
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
 from integrate.features.layer import make_layer
@@ -213,6 +222,7 @@ def _measure_block(
     values: dict[str, np.ndarray[Any, Any]] = {}
     for family in families:
         values |= family.from_regions(whole)
+    block = group_runs(block)
     per_channel: list[dict[str, np.ndarray[Any, Any]]] = []
     pixels_print = 0
     channels = read_channels(image, window) if block.ids.size else blank_channels(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrate.features.family import FeatureFamily, Measured
@@ -94,10 +94,34 @@ def _side_by_side(columns: Sequence[np.ndarray[Any, Any]], rows: int) -> np.ndar
     import numpy as np
 
     x = np.empty((rows, len(columns)))
+    parts = list(_neighbours(columns))
     for first in range(0, rows, _ROWS):
-        for number, column in enumerate(columns):
-            x[first : first + _ROWS, number] = column[first : first + _ROWS]
+        place = 0
+        for part in parts:
+            x[first : first + _ROWS, place : place + part.shape[1]] = part[first : first + _ROWS]
+            place += part.shape[1]
     return x
+
+
+def _neighbours(columns: Sequence[np.ndarray[Any, Any]]) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the columns as matrices, those in one that lie side by side in memory: a family made them together."""
+    import numpy as np
+
+    def lie(column: np.ndarray[Any, Any], first: np.ndarray[Any, Any], number: int) -> bool:
+        return (
+            column.dtype == first.dtype == np.float64
+            and column.strides == first.strides
+            and column.ctypes.data == first.ctypes.data + number * first.itemsize
+        )
+
+    begin = 0
+    while begin < len(columns):
+        first, end = columns[begin], begin + 1
+        while end < len(columns) and lie(columns[end], first, end - begin):
+            end += 1
+        steps = (*first.strides, first.itemsize)
+        yield np.lib.stride_tricks.as_strided(first, (len(first), end - begin), steps, writeable=False)
+        begin = end
 
 
 def _observations(
