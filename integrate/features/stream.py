@@ -26,7 +26,7 @@ from integrate.features.partials import Partials
 from integrate.features.quantiles import Quantiles
 from integrate.features.resume import Resumable
 from integrate.features.seams import Edges, Seams
-from integrate.features.stored import find_stored
+from integrate.features.stored import find_stored, stamp_files
 from integrate.features.stored_tiles import find_tiles
 from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
@@ -148,7 +148,8 @@ def _name_inputs(image: Any, regions: RegionSource, grid: Grid, families: Sequen
 
     from integrate import __version__
 
-    return [__version__, tokenize(image), tokenize(regions), tokenize(grid, windows), hash_settings(families)]
+    files = [*stamp_files(image), *stamp_files(getattr(regions, "labels", regions.raster))]
+    return [__version__, *map(tokenize, (image, regions, files)), tokenize(grid, windows), hash_settings(families)]
 
 
 def _split_ids(regions: RegionSource, windows: Sequence[Window], keys: Fingerprint) -> np.ndarray[Any, Any]:
