@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -110,6 +110,13 @@ def check(
         raise typer.Exit(1)
 
 
+#: What who looks for identifiers, or lists files that hold some, should know of reports.
+_MASKED: Final = (
+    "Reports mask each source's spelling of ids unless study.identifiers.<namespace>.public is true (published or made "
+    "up), and what DICOM files say of a person unless they say PatientIdentityRemoved=YES."
+)
+
+
 @catalog_app.command("lock")
 @_told
 def lock(source: str, settings: Settings = None) -> None:
@@ -130,6 +137,7 @@ def phi(source: str, settings: Settings = None) -> None:
 
     found = find_phi(open_catalog(source)(**_pairs(settings)))
     typer.echo(found.to_string(index=False) if len(found) else "nothing found; names inside pixels are not looked for")
+    typer.echo(_MASKED)
 
 
 @catalog_app.command("fmt")
@@ -224,6 +232,8 @@ def scan(
     for name, fault in list(found.faults.items())[:20]:
         typer.echo(f"  unreadable: {name}: {fault}")
     typer.echo(f"written: {found.catalog}")
+    if any(row["patient_id"] for row in found.rows):
+        typer.echo(_MASKED)
 
 
 @report_app.command("run")
@@ -254,6 +264,8 @@ def run(
     elif report.reasons != ("there is no report yet",):
         typer.echo("run because " + "; ".join(report.reasons[:5]))
     typer.echo(f"report: {report.page}{_beside(report.page.parent)}")
+    if report.privacy:
+        typer.echo(report.privacy)
     if report.warnings:
         typer.echo(f"{len(report.warnings)} warning(s), listed at the end of the page; the first: {report.warnings[0]}")
     typer.echo(f"to make it again and compare: integrate report verify {target}")

@@ -140,7 +140,7 @@ class AssetEntry(Entry):
                 columns[name] = self.rows.filled(str(text))
             except DataError as error:
                 raise CatalogError(f"{self.name}: {error}") from error
-        return pd.DataFrame({name: column.to_numpy() for name, column in columns.items()}, dtype=object)
+        return self._noted(pd.DataFrame({name: column.to_numpy() for name, column in columns.items()}, dtype=object))
 
     def _stated(self) -> dict[str, Any]:
         """Return what is said of how each item was made; columns of the table count before the metadata."""

@@ -18,6 +18,7 @@ from integrate.catalog.safety import confine, confine_arguments, is_url_key
 from integrate.catalog.templates import PLAIN_KEYS, fill_row, fill_template, template_names
 from integrate.errors import ParameterError, UnsafeCatalogError, closest
 from integrate.model.acquisition import MADE
+from integrate.model.spelling import note_names, note_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +168,15 @@ class Entry:
         rows = [self._item_row(dict(zip(parameters, chosen, strict=True))) for chosen in itertools.product(*choices)]
         rows = rows if self._only is None else [row for row in rows if row["item"] in self._only]
         columns = ["item", *parameters, *(f"id:{namespace}" for namespace in self._ids)]
-        return pd.DataFrame(rows, columns=columns, dtype=object)
+        return self._noted(pd.DataFrame(rows, columns=columns, dtype=object))
+
+    def _noted(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Return a list of items; a report run knows from now on how they spell ids."""
+        for column in (str(name) for name in items if str(name).startswith("id:")):
+            for named in (name for name in items if not str(name).startswith("id:")):
+                pairs = zip(items[named], items[column], strict=True)
+                note_names(self._context.metadata.get("study"), column.removeprefix("id:"), pairs)
+        return items
 
     def count(self) -> int:
         """Return how many items there are, without listing them."""
@@ -207,11 +216,16 @@ class Entry:
         SourceNotFoundError, DataError
             If the file is absent or does not hold what the catalog promises.
         """
-        return self.reader(**parameters).read()
+        return self._read(self.reader(**parameters))
 
     def load_item(self, item: str) -> Any:
         """Open one row of `items` by its ``item`` text."""
-        return self.reader(**self._item_parameters(item)).read()
+        return self._read(self.reader(**self._item_parameters(item)))
+
+    def _read(self, reader: Any) -> Any:
+        opened = reader.read()
+        note_table(opened, keys=self.keys, declared=self._context.metadata.get("study"))
+        return opened
 
     def item_reader(self, item: str) -> Any:
         """Return the reader of one row of `items`."""
@@ -326,6 +340,10 @@ class Entry:
             "entry": self.name,
             "parameters": dict(parameters),
         }
+        url = str(located.get("url", "")).split("/")
+        for namespace, source_id in (located.get("ids") or {}).items():
+            names = [name.rpartition(".")[0] or name for name in url]
+            note_names(self._context.metadata.get("study"), namespace, [(name, source_id) for name in names])
         reader = _reader_class(qualified)(metadata=metadata, **located)
         reader.cache, reader.roots = self._context.cache, self._context.roots
         return reader

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from integrate.model.spelling import note_header
+
 __all__ = ["day_of", "days_since_first", "made_by_dicom", "made_by_ome", "made_by_tiff", "read_dicom", "slice_step"]
 
 Facts = dict[str, Any]
@@ -29,6 +31,7 @@ def read_dicom(path: Path) -> tuple[Facts, date | None]:
         # about values that break a rule of the standard, which nobody who lists a folder can act on
         warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
         header = pydicom.dcmread(path, stop_before_pixels=True)
+        note_header(header)
         told, day = made_by_dicom(header)
         held = header
         for name in ("SharedFunctionalGroupsSequence", "PixelMeasuresSequence"):

@@ -61,6 +61,11 @@ def _number(value: Any, place: str) -> Iterator[str]:
         yield _told(place, "a number", value)
 
 
+def _truth(value: Any, place: str) -> Iterator[str]:
+    if value is not None and not isinstance(value, bool):
+        yield _told(place, "true or false", value)
+
+
 def _map(inner: Shape = _any, **known: Shape) -> Shape:
     """Return the shape of a mapping with text keys: some of a known shape, the others of `inner`."""
 
@@ -189,7 +194,8 @@ _STUDY = _map(
     _any,
     index_event=_event,
     spine=_map(_text),
-    identifiers=_map(_map(pattern=_text, ids=_map(_text))),
+    identifiers=_map(_map(pattern=_text, ids=_map(_text), public=_truth)),
+    public_ids=_truth,
     crosscheck=_list(_both(_CHECKED, _map(**{"with": _CHECKED}, codes=_codes, tolerance=_number))),
     missing_by=_list(_CHECKED),
     **dict.fromkeys(("visits", "parents"), _list(_map(_plain))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from integrate.errors import DataError
@@ -24,6 +24,7 @@ __all__ = [
     "blank_channels",
     "cut_grid",
     "find_block",
+    "group_runs",
     "read_channels",
     "read_image",
     "read_labels",
@@ -65,7 +66,8 @@ class Block:
     Runs are int32, counted from the corner of the window: every channel goes through all of them, and half the bytes
     stay in the cache.
     Runs come row by row; where regions may `overlap`, region by region. `split` says which regions have pixels in other
-    blocks too; None where nobody asked. `around` holds, of a volume, the labels of the window and one voxel around it.
+    blocks too; None where nobody asked. Of a `volume` rows count through all planes of the window; where its regions
+    are labels, `around` holds them with one voxel around the window.
     """
 
     window: Window
@@ -77,6 +79,7 @@ class Block:
     overlap: bool = False
     split: np.ndarray[Any, Any] | None = None
     around: np.ndarray[Any, Any] | None = None
+    volume: bool = False
 
     @property
     def runs(self) -> tuple[np.ndarray[Any, Any], ...]:
@@ -146,6 +149,17 @@ def find_block(labels: np.ndarray[Any, Any], window: Window) -> Block:
         label = ids[:1].astype(labels.dtype)[0]
         raise DataError(f"label {label} is not an id; expected 0 for background and 1 to 2^63 - 1 for regions")
     return Block(window, ids, region.astype(np.int32), row, start, stop)
+
+
+def group_runs(block: Block) -> Block:
+    """Return a block with its runs region by region, which pixels are added up in; in a region their order stays."""
+    from integrate.features import kernels
+
+    if block.overlap:
+        return block
+    order = kernels.group_runs(len(block.ids), block.region)
+    region, row, start, stop = (part[order] for part in block.runs)
+    return replace(block, region=region, row=row, start=start, stop=stop, overlap=True)
 
 
 def _numbered(found: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

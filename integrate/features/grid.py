@@ -187,7 +187,9 @@ def _to_space(grid: Grid) -> np.ndarray[Any, Any]:
     return np.array([[width, 0, x], [0, height, y], [0, 0, 1]], np.float64)
 
 
-def shared_space(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> np.ndarray[Any, Any] | None:
+def shared_space(
+    mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None, *, axes: tuple[str, ...] = ("x", "y")
+) -> np.ndarray[Any, Any] | None:
     """Return the affine from one SpatialData element's own coordinates to those of another; None if either has none.
 
     Raises
@@ -199,7 +201,7 @@ def shared_space(mine: Mapping[str, Any] | None, theirs: Mapping[str, Any] | Non
 
     if not mine or not theirs:
         return None
-    axes, shared = ("x", "y"), sorted(mine.keys() & theirs.keys())
+    shared = sorted(mine.keys() & theirs.keys())
     if not shared:
         raise AlignmentError(
             f"image and regions have no shared coordinate system: one is placed in {some(mine)}, "

@@ -16,7 +16,7 @@ __all__ = [
     "fingerprint_colours",
     "finish_integers",
     "gather_pixels",
-    "sum_and_print",
+    "group_runs",
     "sum_floats",
     "sum_integers",
     "sum_positions",
@@ -59,6 +59,23 @@ def find_runs(labels: Array) -> tuple[Array, Array, Array, Array]:
                 ids[k], row[k], start[k], stop[k] = label, y, first, x
                 k += 1
     return ids, row, start, stop
+
+
+@nb.njit(nogil=True, cache=True)
+def group_runs(regions: int, region: Array) -> Array:
+    """Return the order in which runs come one region after another, in that in which regions first come."""
+    place = np.zeros(regions, np.int64)
+    for r in region:
+        place[r] -= 1  # how many runs, negated, until the first run of the region gives it a place
+    order = np.empty(region.size, np.int64)
+    taken = 0
+    for k in range(region.size):
+        r = region[k]
+        if place[r] < 0:
+            place[r], taken = taken, taken - place[r]
+        order[place[r]] = k
+        place[r] += 1
+    return order
 
 
 @nb.njit(nogil=True, cache=True)
@@ -157,44 +174,6 @@ def sum_integers(
         low[r] = smallest
         high[r] = largest
     return sums, low, high
-
-
-@nb.njit(nogil=True, cache=True)
-def sum_and_print(
-    regions: int, pixels: Array, keys: tuple[Array, Array], region: Array, row: Array, start: Array, stop: Array
-) -> tuple[Array, Array, Array, Any]:
-    """Return what `sum_integers` and `fingerprint` do, of unsigned integers of up to 16 bits, in one loop.
-
-    Runs of cells are short: a plain loop over unsigned indices is twice as fast here as one prepared for vectors.
-    """
-    sums = np.zeros((regions, 2), np.int64)
-    low = np.full(regions, _LARGEST, np.int64)
-    high = np.full(regions, _SMALLEST, np.int64)
-    row_keys, column_keys = keys
-    flat = pixels.ravel()
-    width = pixels.shape[1]
-    printed = np.uint64(0)
-    for k in range(region.size):
-        r = region[k]
-        x, end = np.uint64(row[k] * width + start[k]), np.uint64(row[k] * width + stop[k])
-        key = np.uint64(start[k])
-        total, squares, part = np.uint64(0), np.uint64(0), np.uint64(0)
-        smallest, largest = np.int64(65535), np.int64(0)
-        while x < end:
-            value = np.uint32(flat[x])
-            total += np.uint64(value)
-            squares += np.uint64(value * value)
-            part += np.uint64(value) * np.uint64(column_keys[key])
-            smallest = min(smallest, np.int64(value))
-            largest = max(largest, np.int64(value))
-            x += np.uint64(1)
-            key += np.uint64(1)
-        sums[r, 0] += np.int64(total)
-        sums[r, 1] += np.int64(squares)
-        low[r] = min(low[r], smallest)
-        high[r] = max(high[r], largest)
-        printed += part * row_keys[row[k]]
-    return sums, low, high, printed
 
 
 @nb.njit(nogil=True, cache=True)

@@ -31,17 +31,18 @@ def make_layer(block: Block, pixels: np.ndarray[Any, Any], fingerprint: Fingerpr
     """Return channel `number` of a block; small unsigned integers are summed and fingerprinted in one loop."""
     import numpy as np
 
-    from integrate.features import kernels
+    from integrate.features import kernels, lane_kernels
 
     regions = len(block.ids)
     numbers = pixels.view(np.uint8) if pixels.dtype.kind == "b" else pixels
-    if numbers.dtype.kind == "u" and numbers.dtype.itemsize <= 2:
+    small = numbers.dtype.kind in "iu" and numbers.dtype.itemsize <= 2
+    if small and numbers.dtype.kind == "u" and numbers.size >= lane_kernels.LANES:
         keys = fingerprint.keys(block.window)
-        total, low, high, bits = kernels.sum_and_print(regions, numbers, keys, *block.runs)
+        total, low, high, bits = lane_kernels.sum_and_print(regions, numbers, keys, *block.runs)
         sums = {"sum": total[:, 0], "squares": total[:, 1], "min": low, "max": high}
         return Layer(block, pixels, sums, fingerprint.weigh(int(bits), layer=number))
     printed = fingerprint.of(numbers, block, layer=number)
-    if numbers.dtype.kind == "i" and numbers.dtype.itemsize <= 2:
+    if small:
         total, low, high = kernels.sum_integers(regions, numbers, *block.runs)
         return Layer(block, pixels, {"sum": total[:, 0], "squares": total[:, 1], "min": low, "max": high}, printed)
     floats = numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from integrate.align.grid import read_grid
-from integrate.errors import DataError, ParameterError, closest, some
+from integrate.errors import ParameterError, closest, some
 from integrate.features.brightfield import Brightfield
 from integrate.features.family import FeatureFamily
 from integrate.features.grid import check_image, check_labels, image_grid, image_to_labels, shapes_to_image, shared_ids
@@ -24,12 +24,14 @@ from integrate.features.stream import stream_blocks
 from integrate.features.table import make_table
 from integrate.features.texture import Gradient, LocalPatterns, Spread, Texture
 from integrate.features.volume import VolumeShape
-from integrate.features.volume_grid import as_channels, check_volume_labels, is_volume, volume_grid
+from integrate.features.volume_grid import as_channels, check_volume_labels, is_volume, shapes_to_volume, volume_grid
+from integrate.features.volume_outlines import VolumeOutlines, make_volume_outlines
 from integrate.features.whole import WholeFamily
 from integrate.keys import ACQUISITION_ID, REGION_ID
 from integrate.model.image import channel_names, image_notes
 from integrate.model.provenance import hash_settings, record, settle_loads
 from integrate.model.trace import TRACE, note_trace, trace_of
+from integrate.readers.rtstruct import CLOSED
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -65,7 +67,7 @@ def measure(
     *,
     features: Sequence[str | FeatureFamily] = ("intensity", "shape"),
     region: str | None = None,
-    unit: Literal["um", "px"] | None = None,
+    unit: Literal["um", "mm", "px"] | None = None,
     threads: int | None = None,
     client: distributed.Client | None = None,
     progress: bool = False,
@@ -87,7 +89,10 @@ def measure(
         a list of them. A pixel belongs to every polygon, or circle (points with a column ``radius``), in which its
         centre lies. Their ids are the index, or the column ``instance_id`` or ``id`` where there is one.
 
-        Regions of a volume are labels ``(z, y, x)`` on its voxels.
+        Regions of a volume are labels ``(z, y, x)`` on its voxels, or shapes by the same rule: balls (points with z and
+        a column ``radius``), boxes or other polygons with columns ``z0`` and ``z1``, or contours with z, as `RtStruct`
+        reads them, each in one plane of voxels. All contours with one id (``roi_name``) are one region; one within
+        another is a hole.
     features
         Of volumes ``"intensity"``, ``"quantiles"`` and ``"shape"`` (`VolumeShape`); texture is `measure_radiomics`'. Of
         images ``"intensity"``, ``"quantiles"``, ``"shape"``, ``"texture"``, ``"patterns"``, ``"gradient"``,
@@ -97,7 +102,8 @@ def measure(
         Name of the label image or shapes: the SpatialData element that the rows belong to. By default the
         ``region_id``, else the ``acquisition_id`` the arrays carry, else ``"regions"``.
     unit
-        Of shapes that do not say it themselves: ``"um"``, or ``"px"`` for pixels of the whole image.
+        Of shapes that do not say it themselves: ``"um"``, ``"mm"`` (of volumes), or ``"px"`` for pixels of the whole
+        image.
     threads
         How many blocks are measured at a time; by default one per processor. Memory grows with it, results do not
         depend on it.
@@ -109,8 +115,10 @@ def measure(
         it names the page of the Dask dashboard.
     resume
         A folder of your own in which finished blocks are kept until all are done. Called again with the same image,
-        regions and features after a break, only the missing ones are measured; the result has the same bits. An image
-        is recognised by how it is read (path, chunks), not by its pixels.
+        regions and features after a break, only the missing ones are measured; the result has the same bits. Other
+        regions, features or images start anew beside them, in the same folder, and change nothing of what is kept for
+        the first. Arrays in memory and shapes are recognised by their values; lazy ones by how they are read (path,
+        chunks) and, in zarr, by when their files were written, not by their pixels.
 
     Returns
     -------
@@ -205,8 +213,8 @@ def measure(
         ids=ids,
         notes={"ids": ids, **place, **origin, **file, TRACE: note_trace(trace_of(image, regions))},
         input_hashes={True: origin["input_hash"], False: labels_hash},
-        names=source.names if isinstance(source, Outlines) else None,
-        covered=source.covered if isinstance(source, Outlines) else None,
+        names=source.names if isinstance(source, (Outlines, VolumeOutlines)) else None,
+        covered=source.covered if isinstance(source, (Outlines, VolumeOutlines)) else None,
     )
     record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **origin, **file)
     return table
@@ -224,11 +232,14 @@ def _space_noted(image: xr.DataArray, grid: Grid) -> dict[str, str]:
     return {"space": placed.space.name} if same and placed.space.name else {}
 
 
-def _source(image: xr.DataArray, regions: Any, grid: Grid, unit: str | None) -> Outlines | LabelRaster | PlacedLabels:
+_Source: TypeAlias = "Outlines | VolumeOutlines | LabelRaster | PlacedLabels"
+
+
+def _source(image: xr.DataArray, regions: Any, grid: Grid, unit: str | None) -> _Source:
     if not is_volume(image):
         return _outlines(image, regions, grid, unit) if is_outlines(regions) else _raster(image, regions, grid)
     if is_outlines(regions):
-        raise DataError("found shapes as regions of a volume; expected labels (z, y, x), e.g. from label_structures")
+        return _volume_outlines(image, regions, grid, unit)
     check_volume_labels(regions, grid)
     raster = regions.data if hasattr(regions, "coords") else regions
     return LabelRaster(find_stored(raster) or raster)
@@ -237,6 +248,13 @@ def _source(image: xr.DataArray, regions: Any, grid: Grid, unit: str | None) -> 
 def _outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> Outlines:
     frame = as_frame(shapes)
     return make_outlines(frame, shapes_to_image(image, frame, grid, unit), grid.shape)
+
+
+def _volume_outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> VolumeOutlines:
+    frame = as_frame(shapes)
+    if "roi_name" in frame and "kind" in frame:  # of RtStruct: points and open lines enclose nothing
+        frame = frame[frame["kind"].isin(CLOSED)].set_index("roi_name")
+    return make_volume_outlines(frame, shapes_to_volume(image, frame, grid, unit), grid.shape)
 
 
 def _raster(image: xr.DataArray, labels: Any, grid: Grid) -> LabelRaster | PlacedLabels:

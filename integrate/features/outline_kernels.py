@@ -95,11 +95,12 @@ def fill_polygons(
 
 @nb.njit(nogil=True, cache=True)
 def fill_circles(
-    chosen: Array, centres: Array, radii: Array, to_world: Array, rows: Array, window: tuple[int, int, int, int]
+    chosen: Array, centres: Array, squares: Array, to_world: Array, rows: Array, window: tuple[int, int, int, int]
 ) -> Array:
     """Return runs ``number in chosen, row, start, stop`` of circles, which may be ellipses in pixels.
 
-    `centres` are in the space of the circles, to which the affine `to_world` (2 x 3) takes ``x, y`` of pixels.
+    `squares` are those of the radii; where one is below 0 there is no circle. `centres` are in the space of the
+    circles, to which the affine `to_world` (2 x 3) takes ``x, y`` of pixels.
     """
     y0, y1, x0, x1 = window
     runs = np.empty((1024, 4), np.int64)
@@ -111,7 +112,7 @@ def fill_circles(
             vx = to_world[0, 1] * (y + 0.5) + to_world[0, 2] - centres[g, 0]
             vy = to_world[1, 1] * (y + 0.5) + to_world[1, 2] - centres[g, 1]
             b = to_world[0, 0] * vx + to_world[1, 0] * vy
-            inside = b * b - a * (vx * vx + vy * vy - radii[g] ** 2)
+            inside = b * b - a * (vx * vx + vy * vy - squares[g])
             if inside < 0:
                 continue
             half = np.sqrt(inside)

@@ -64,7 +64,7 @@ class Outlines:
     rings: np.ndarray[Any, Any]
     parts: np.ndarray[Any, Any]
     centres: np.ndarray[Any, Any]
-    radii: np.ndarray[Any, Any]
+    squares: np.ndarray[Any, Any]
     to_world: np.ndarray[Any, Any]
     boxes: np.ndarray[Any, Any]
     print: str
@@ -100,16 +100,19 @@ class Outlines:
         """Return what lies of some regions in a window, region by region."""
         return self._block(ids, (window.y0, window.y1, window.x0, window.x1), window)
 
-    def _block(self, chosen: np.ndarray[Any, Any], bounds: tuple[int, int, int, int], window: Window) -> Block:
-        import numpy as np
-
+    def fill(self, chosen: np.ndarray[Any, Any], bounds: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
+        """Return runs ``number in chosen, row, start, stop`` of outlines within bounds ``y0, y1, x0, x1``."""
         from integrate.features import outline_kernels as kernels
 
         rows = self.boxes[:, :2]
-        if len(self.radii):
-            runs = kernels.fill_circles(chosen, self.centres, self.radii, self.to_world, rows, bounds)
-        else:
-            runs = kernels.fill_polygons(chosen, self.xy, self.rings, self.parts, rows, bounds)
+        if len(self.squares):
+            return kernels.fill_circles(chosen, self.centres, self.squares, self.to_world, rows, bounds)
+        return kernels.fill_polygons(chosen, self.xy, self.rings, self.parts, rows, bounds)
+
+    def _block(self, chosen: np.ndarray[Any, Any], bounds: tuple[int, int, int, int], window: Window) -> Block:
+        import numpy as np
+
+        runs = self.fill(chosen, bounds)
         number, row, start, stop = (runs - (0, window.y0, window.x0, window.x0)).T.astype(np.int32, order="C")
         first = np.diff(number, prepend=-1) > 0  # numbers ascend
         region = np.cumsum(first, dtype=np.int32) - np.int32(1)
@@ -168,7 +171,7 @@ def make_outlines(frame: gpd.GeoDataFrame, to_pixels: np.ndarray[Any, Any], shap
     label = hash_settings([hash_array(xy), hash_array(rings), hash_array(parts), hash_array(radii), names.tolist()])
     centres = shapely.get_coordinates(geometry) if circles else np.empty((0, 2))
     return Outlines(
-        shape, names, covered, np.ascontiguousarray(xy), rings, parts, centres, radii, to_world,
+        shape, names, covered, np.ascontiguousarray(xy), rings, parts, centres, radii**2, to_world,
         boxes.astype(np.int64), label,
     )  # fmt: skip
 

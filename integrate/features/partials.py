@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,15 @@ class Partials:
         import numpy as np
 
         known = len(self._row_of)
-        rows = np.array([self._row_of.setdefault(i, len(self._row_of)) for i in ids.tolist()], dtype=np.int64)
-        old = rows < known
+        rows = np.fromiter(map(self._row_of.get, ids.tolist(), itertools.repeat(-1)), np.int64, count=len(ids))
+        new = rows < 0
+        old, rows = ~new, rows[~new]
+        last = known + len(ids) - len(rows)
+        self._row_of.update(zip(ids[new].tolist(), range(known, last), strict=True))
         for name, value in values.items():
             stored = self._with_room(name, value)
-            stored[rows[~old]] = value[~old]
-            stored[rows[old]] = self.reducers[name](stored[rows[old]], value[old])
+            stored[known:last] = value[new]
+            stored[rows] = self.reducers[name](stored[rows], value[old])
 
     def by_id(self) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]]]:
         """Return the ids, ascending, and every quantity in that order; they are given away, to be in memory once."""

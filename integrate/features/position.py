@@ -39,7 +39,7 @@ class Position:
         from integrate.features import kernels
 
         window = block.window
-        if block.around is not None:
+        if block.volume:
             from integrate.features import volume_kernels
 
             corner = (window.z0, window.y0, window.x0)

@@ -48,7 +48,7 @@ class LabelRaster:
         wide = np.pad(wide, [(int(low), int(high)) for low, high in missing])
         labels = np.ascontiguousarray(wide[1:-1, 1:-1, 1:-1])
         flat = labels.reshape(-1, labels.shape[-1])
-        block = replace(find_block(flat, window), around=wide)
+        block = replace(find_block(flat, window), around=wide, volume=True)
         return Look(block, block, None, fingerprint.of(flat, block, layer=0))
 
     def gather(self, ids: np.ndarray[Any, Any], window: Window) -> Block:

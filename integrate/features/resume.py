@@ -28,7 +28,8 @@ class Resumable:
     folder
         Whose files are trusted: they are pickles of this library.
     inputs
-        Anything that names image, regions and settings; work on other inputs goes to another subfolder.
+        Anything that names image, regions and settings; work on other inputs goes to another subfolder, so blocks of
+        one set of regions never meet those of another.
     """
 
     def __init__(self, run: Runner, folder: str | os.PathLike[str], inputs: object) -> None:

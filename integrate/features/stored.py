@@ -13,7 +13,7 @@ from integrate.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["StoredArray", "find_stored"]
+__all__ = ["StoredArray", "find_stored", "stamp_files"]
 
 #: Classes of compressors in zarr 2 and 3, and the decoder of each.
 _DECODERS: Final[dict[str, str]] = {
@@ -120,6 +120,24 @@ def find_stored(array: Any) -> StoredArray | None:
     if stored is None or stored.shape != array.shape:
         return None
     return stored if stored.dtype.newbyteorder("=") == array.dtype.newbyteorder("=") else None
+
+
+def stamp_files(array: Any) -> list[tuple[str, int, int, int]]:
+    """Return the zarr folders that an array is read from, and what changes when their files are written again."""
+    import zarr
+
+    if isinstance(array, StoredArray):
+        return [_stamp(array.folder)]
+    layers = getattr(getattr(array, "dask", None), "layers", {})
+    origins = [one for name, layer in layers.items() if name.startswith("original-") for one in layer.values()]
+    folders = [_folder(origin) for origin in origins if isinstance(origin, zarr.Array)]
+    return [_stamp(folder) for folder in folders if folder is not None]
+
+
+def _stamp(folder: Path) -> tuple[str, int, int, int]:
+    """Return a folder, and of its files the number, the bytes and the sum of the times they were written."""
+    found = [entry.stat() for entry in folder.rglob("*") if entry.is_file()]
+    return str(folder), len(found), sum(one.st_size for one in found), sum(one.st_mtime_ns for one in found)
 
 
 def describe_stored(origin: Any) -> StoredArray | None:

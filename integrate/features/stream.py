@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from integrate.features.blocks import Block, Look, Window, blank_channels, cut_grid, read_channels, windows_between
+from integrate.features.blocks import (
+    Block,
+    Look,
+    Window,
+    blank_channels,
+    cut_grid,
+    group_runs,
+    read_channels,
+    windows_between,
+)
 from integrate.features.family import FeatureFamily, Measured
 from integrate.features.fingerprint import Fingerprint, combine
 from integrate.features.layer import make_layer
@@ -17,7 +26,7 @@ from integrate.features.partials import Partials
 from integrate.features.quantiles import Quantiles
 from integrate.features.resume import Resumable
 from integrate.features.seams import Edges, Seams
-from integrate.features.stored import find_stored
+from integrate.features.stored import find_stored, stamp_files
 from integrate.features.stored_tiles import find_tiles
 from integrate.features.whole import WholeFamily, measure_whole
 from integrate.model.image import channel_names
@@ -139,7 +148,8 @@ def _name_inputs(image: Any, regions: RegionSource, grid: Grid, families: Sequen
 
     from integrate import __version__
 
-    return [__version__, tokenize(image), tokenize(regions), tokenize(grid, windows), hash_settings(families)]
+    files = [*stamp_files(image), *stamp_files(getattr(regions, "labels", regions.raster))]
+    return [__version__, *map(tokenize, (image, regions, files)), tokenize(grid, windows), hash_settings(families)]
 
 
 def _split_ids(regions: RegionSource, windows: Sequence[Window], keys: Fingerprint) -> np.ndarray[Any, Any]:
@@ -213,6 +223,7 @@ def _measure_block(
     values: dict[str, np.ndarray[Any, Any]] = {}
     for family in families:
         values |= family.from_regions(whole)
+    block = group_runs(block)
     per_channel: list[dict[str, np.ndarray[Any, Any]]] = []
     pixels_print = 0
     channels = read_channels(image, window) if block.ids.size else blank_channels(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrate.features.family import FeatureFamily, Measured
@@ -90,14 +90,43 @@ def make_table(
 
 
 def _side_by_side(columns: Sequence[np.ndarray[Any, Any]], rows: int) -> np.ndarray[Any, Any]:
-    """Return columns as one float64 matrix; some rows at a time, so that what is written stays in the cache."""
+    """Return columns as one float64 matrix, which a family may have made already.
+
+    Otherwise some rows at a time are copied, so that what is written stays in the cache.
+    """
     import numpy as np
 
+    parts = list(_neighbours(columns))
+    if len(parts) == 1 and parts[0].flags.carray:
+        return parts[0]
     x = np.empty((rows, len(columns)))
     for first in range(0, rows, _ROWS):
-        for number, column in enumerate(columns):
-            x[first : first + _ROWS, number] = column[first : first + _ROWS]
+        place = 0
+        for part in parts:
+            x[first : first + _ROWS, place : place + part.shape[1]] = part[first : first + _ROWS]
+            place += part.shape[1]
     return x
+
+
+def _neighbours(columns: Sequence[np.ndarray[Any, Any]]) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the columns as matrices, those in one that lie side by side in memory: a family made them together."""
+    import numpy as np
+
+    def lie(column: np.ndarray[Any, Any], first: np.ndarray[Any, Any], number: int) -> bool:
+        return (
+            column.dtype == first.dtype == np.float64
+            and column.strides == first.strides
+            and column.ctypes.data == first.ctypes.data + number * first.itemsize
+        )
+
+    begin = 0
+    while begin < len(columns):
+        first, end = columns[begin], begin + 1
+        while end < len(columns) and lie(columns[end], first, end - begin):
+            end += 1
+        steps = (*first.strides, first.itemsize)
+        yield np.lib.stride_tricks.as_strided(first, (len(first), end - begin), steps)
+        begin = end
 
 
 def _observations(
@@ -109,15 +138,18 @@ def _observations(
     covered: np.ndarray[Any, Any] | None,
     count_nan: bool,
 ) -> pd.DataFrame:
+    import numpy as np
     import pandas as pd
 
-    number = len(measured.ids)
+    same = np.zeros(len(measured.ids), np.int8)
     pixels = count_pixels(measured)
     obs = pd.DataFrame(
         {
             INSTANCE_ID: names,
-            _REGION: pd.Categorical([region] * number, categories=[region]),
-            **{key: pd.Categorical([value] * number, categories=[value]) for key, value in ids.items()},
+            **{
+                key: pd.Categorical.from_codes(same, pd.Index([value]))
+                for key, value in {_REGION: region, **ids}.items()
+            },
             "n_pixels": pixels,
         },
         index=pd.Index([f"{region}:{instance}" for instance in names.tolist()], dtype=object),

@@ -29,6 +29,10 @@ DESCRIPTORS: Final[dict[str, tuple[tuple[str, int | str], ...]]] = {
     "bounding_box": tuple((f"bbox_{end}_{axis}", 1) for end in ("min", "max") for axis in "zyx"),
     "equivalent_diameter": (("equivalent_diameter", 1),),
     "axes": (("axis_major", 1), ("axis_middle", 1), ("axis_minor", 1)),
+    "moments": tuple((f"moment_{pair}", 2) for pair in ("zz", "yy", "xx", "zy", "zx", "yx")),
+    "elongation": (("elongation", "1"),),
+    "flatness": (("flatness", "1"),),
+    "orientation": tuple((f"orientation_{axis}", "1") for axis in "zyx"),
     "surface": (("surface", 2),),
     "sphericity": (("sphericity", "1"),),
     "euler_number": (("euler_number", "1"),),
@@ -41,6 +45,13 @@ DESCRIPTORS: Final[dict[str, tuple[tuple[str, int | str], ...]]] = {
 _OF_HULL: Final = frozenset({"solidity", "convexity", "feret"})
 
 
+#: Descriptors that most people do not ask for.
+_ON_REQUEST: Final = _OF_HULL | {"moments", "elongation", "flatness", "orientation"}
+
+#: Definitions that others published.
+_PUBLISHED: Final = {"elongation": "IBSI:Q3CK", "flatness": "IBSI:N17B"}
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeShape(WholeFamily):
     """Settings of the shape of regions in volumes; columns end in their unit, e.g. ``volume_mm3``.
@@ -51,8 +62,11 @@ class VolumeShape(WholeFamily):
         Any of ``"volume"``, ``"centroid"``, ``"bounding_box"``, ``"equivalent_diameter"`` (of the ball with that
         volume), ``"axes"`` (of the ellipsoid with the same second moments), ``"surface"``, ``"sphericity"`` and
         ``"euler_number"`` (parts minus tunnels plus cavities; voxels that touch at a corner are one part); and, not by
-        default, ``"solidity"`` (volume over that of the convex hull), ``"convexity"`` (surface of the hull over that of
-        the region) and ``"feret"`` (largest width). Hulls go through corners of voxels; each takes about a millisecond.
+        default, ``"moments"`` (central second moments of voxel centres over their number), ``"elongation"`` and
+        ``"flatness"`` (middle and minor axis over the major one, 0 to 1), ``"orientation"`` (the direction of the major
+        axis, of length 1, its first part that is not 0 being positive; NaN where no axis is longer than the others),
+        ``"solidity"`` (volume over that of the convex hull), ``"convexity"`` (surface of the hull over that of the
+        region) and ``"feret"`` (largest width). Hulls go through corners of voxels; each takes about a millisecond.
 
     Notes
     -----
@@ -69,7 +83,7 @@ class VolumeShape(WholeFamily):
     reads_pixels: ClassVar[bool] = False
     reads_whole: ClassVar[Literal["regions", "channels", "image"]] = "regions"
 
-    descriptors: tuple[str, ...] = tuple(name for name in DESCRIPTORS if name not in _OF_HULL)
+    descriptors: tuple[str, ...] = tuple(name for name in DESCRIPTORS if name not in _ON_REQUEST)
 
     def __post_init__(self) -> None:
         """Refuse unknown and repeated descriptors."""
@@ -95,9 +109,14 @@ class VolumeShape(WholeFamily):
         """Return the neighbouring pairs of voxels that surface and Euler's number are made from."""
         from integrate.features import volume_kernels as kernels
 
-        if not self.reducers or block.around is None:
+        if not self.reducers:
             return {}
-        return {"touching": kernels.count_touching(block.around, block.ids, kernels.EARLIER, _table(), *block.runs)}
+        if block.around is not None:
+            found = kernels.count_touching(block.around, block.ids, kernels.EARLIER, _table(), *block.runs)
+        else:  # outlines, which may overlap, and are here as wholes
+            height = block.window.y1 - block.window.y0
+            found = kernels.count_touching_alone(len(block.ids), height, kernels.EARLIER, _table(), *block.runs)
+        return {"touching": found}
 
     def from_whole(self, block: Block, grid: Grid) -> dict[str, np.ndarray[Any, Any]]:
         """Return volume, surface and largest width of the convex hulls."""
@@ -113,7 +132,7 @@ class VolumeShape(WholeFamily):
                 f"{name}{_suffix(unit.unit, power)}",
                 values[name],
                 power if isinstance(power, str) else f"{unit.ucum}{power if power > 1 else ''}",
-                f"integrate.features.volume:{name}",
+                _PUBLISHED.get(name, f"integrate.features.volume:{name}"),
                 statistic=name,
             )
             for descriptor in self.descriptors
@@ -138,16 +157,12 @@ def _describe(measured: Measured) -> dict[str, np.ndarray[Any, Any]]:
 
     n = count_pixels(measured)
     volume = n * math.prod(measured.grid.size)
-    spread = np.linalg.eigvalsh(np.nan_to_num(find_covariance(measured))).clip(0)
-    axes = np.sqrt(20 * spread[:, ::-1])  # a ball of radius r has the variance r^2 / 5 along every axis
     described = {
         "volume": volume,
         **{f"centroid_{axis}": find_centroids(measured)[:, k] for k, axis in enumerate("zyx")},
         **{name: find_bounds(measured)[:, k] for k, (name, _) in enumerate(DESCRIPTORS["bounding_box"])},
         "equivalent_diameter": np.cbrt(6 * volume / math.pi),
-        "axis_major": axes[:, 0],
-        "axis_middle": axes[:, 1],
-        "axis_minor": axes[:, 2],
+        **_ellipsoid(find_covariance(measured)),
     }
     touching = measured.values.get("touching", np.zeros((len(n), 14), np.int64))
     described["surface"] = _crofton(n, touching[:, :13], measured.grid.size)
@@ -160,6 +175,37 @@ def _describe(measured: Measured) -> dict[str, np.ndarray[Any, Any]]:
         described["convexity"] = hull_surface / described["surface"]
     described["feret_max"] = widest
     return {name: value if name == "volume" else np.where(n > 0, value, np.nan) for name, value in described.items()}
+
+
+def _ellipsoid(covariance: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the second moments, and the axes of the ellipsoid that has them."""
+    import numpy as np
+
+    spread = np.linalg.eigvalsh(np.nan_to_num(covariance)).clip(0)
+    minor, middle, major = np.sqrt(20 * spread).T  # a ball of radius r has the variance r^2 / 5 along every axis
+    with np.errstate(invalid="ignore"):
+        elongation, flatness = middle / major, minor / major
+    return {
+        "axis_major": major,
+        "axis_middle": middle,
+        "axis_minor": minor,
+        "elongation": elongation,
+        "flatness": flatness,
+        **{f"moment_{'zyx'[a]}{'zyx'[b]}": covariance[:, a, b] for a in range(3) for b in range(a, 3)},
+        **{f"orientation_{axis}": part for axis, part in zip("zyx", _directions(covariance).T, strict=True)},
+    }
+
+
+def _directions(covariance: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the directions ``z, y, x`` along which regions are longest, NaN where two axes are as long."""
+    import numpy as np
+
+    spread, axes = np.linalg.eigh(np.nan_to_num(covariance))
+    longest = axes[:, :, 2]
+    longest = np.where(np.abs(longest) < 1e-12, 0, longest)
+    first = np.take_along_axis(longest, (longest != 0).argmax(axis=1)[:, None], axis=1)
+    clear = (spread[:, 2] - spread[:, 1])[:, None] > 1e-12 * spread[:, 2:]
+    return np.where(clear, longest * np.where(first < 0, -1, 1), np.nan)
 
 
 def _crofton(n: np.ndarray[Any, Any], pairs: np.ndarray[Any, Any], size: tuple[float, ...]) -> np.ndarray[Any, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import AlignmentError, DataError, UnitError
-from integrate.features.grid import Grid
+from integrate.features.grid import Grid, shared_space
 from integrate.model.image import image_notes
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
-__all__ = ["as_channels", "check_volume_labels", "is_volume", "volume_grid"]
+__all__ = ["as_channels", "check_volume_labels", "is_volume", "shapes_to_volume", "volume_grid"]
 
 #: Coordinates are alike when they differ by less than this part of a voxel.
 _TOLERANCE = 1e-3
@@ -108,3 +109,62 @@ def check_volume_labels(labels: Any, grid: Grid) -> None:
             f"the volume is {grid.shape} voxels (z, y, x) of {grid.size} from {grid.origin}, its labels are "
             f"{tuple(labels.shape)} and lie elsewhere; resample them to the volume first"
         )
+
+
+def shapes_to_volume(volume: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> np.ndarray[Any, Any]:
+    """Return the affine (4 x 4) from ``x, y, z`` of shapes to voxels of the volume, whose first covers ``[0, 1)``.
+
+    Elements of SpatialData go through a shared coordinate system, shapes that say they are in the patient (LPS) through
+    the volume's ``affine_lps``; others lie on its coordinates.
+
+    Raises
+    ------
+    UnitError
+        If nothing says in which unit the shapes are, or a length has no meaning for the volume.
+    AlignmentError
+        If shapes are in the patient and the volume does not say how it lies there, or has another frame of reference;
+        or elements of SpatialData have no shared coordinate system.
+    """
+    import numpy as np
+
+    notes, mine = image_notes(shapes), volume.attrs.get("transform")
+    sizes, origin = np.array(grid.size[::-1]), np.array(grid.origin[::-1])
+    shift = 0.5 - origin / sizes  # the patient's affine counts from the centre of the first voxel of the whole volume
+    placed = shared_space(shapes.attrs.get("transform"), mine, axes=("x", "y", "z")) if unit is None else None
+    if placed is not None:
+        return _moved(placed, shift - 0.5)
+    if unit is None and notes.get("orientation") == "LPS":
+        return _moved(np.linalg.inv(_patient_affine(volume, shapes)), shift)
+    unit = unit or notes.get("unit") or ("px" if grid.unit == "px" else None)
+    if unit not in ("mm", "um", "px"):
+        raise UnitError(
+            f"the shapes do not say their unit (found {unit!r}) and the volume has voxels of {grid.size} {grid.unit} "
+            "(z, y, x); pass unit='mm', unit='um' or unit='px'"
+        )
+    if unit != "px" and grid.unit == "px":
+        raise UnitError(f"the shapes are in {unit} and the size of the voxels is unknown; give the volume one")
+    step = {("um", "mm"): 1e-3, ("mm", "um"): 1e3}.get((unit, grid.unit), 1.0) / sizes
+    scale = np.ones(3) if unit == "px" else step
+    return _moved(np.diag([*scale, 1.0]), shift - 0.5)
+
+
+def _moved(matrix: np.ndarray[Any, Any], shift: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    moved = matrix.copy()
+    moved[:3, 3] += shift
+    return moved
+
+
+def _patient_affine(volume: xr.DataArray, shapes: Any) -> np.ndarray[Any, Any]:
+    """Return the affine from the index of voxels along x, y and z to the patient."""
+    import numpy as np
+
+    mine, theirs = image_notes(volume), image_notes(shapes)
+    if "affine_lps" not in mine:
+        raise AlignmentError(
+            "the shapes are in the patient (LPS) and the volume has no affine_lps; give unit= or the file"
+        )
+    key = "frame_of_reference_uid"
+    stated = set(shapes[key]) if key in shapes else {theirs.get(key)}
+    if mine.get(key) and {one for one in stated if one} - {mine[key]}:
+        raise AlignmentError("the shapes and the volume have different frames of reference; register them first")
+    return np.array(mine["affine_lps"], np.float64)

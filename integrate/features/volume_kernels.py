@@ -7,7 +7,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-__all__ = ["EARLIER", "count_touching", "new_cells", "sum_places"]
+__all__ = ["EARLIER", "count_touching", "count_touching_alone", "new_cells", "sum_places"]
 
 Array = np.ndarray[Any, Any]
 
@@ -90,3 +90,56 @@ def count_touching(
                     found |= 1 << s
             counts[r, 13] += table[found]
     return counts
+
+
+@nb.njit(nogil=True, cache=True)
+def count_touching_alone(
+    regions: int, height: int, steps: Array, table: Array, region: Array, row: Array, start: Array, stop: Array
+) -> Array:
+    """Return what `count_touching` does, of whole regions that may overlap; no more than two planes are in memory.
+
+    Runs come region by region, plane by plane.
+    """
+    counts = np.zeros((regions, 14), np.int64)
+    first = 0
+    for r in range(regions):
+        last = first
+        while last < region.size and region[last] == r:
+            last += 1
+        if last == first:
+            continue
+        low_y, low_x = (row[first:last] % height).min() - 1, start[first:last].min() - 1
+        size = ((row[first:last] % height).max() - low_y + 2, stop[first:last].max() - low_x + 1)
+        planes = np.zeros((2, *size), np.bool_)
+        before = -2
+        while first < last:
+            z = row[first] // height
+            end = first
+            planes[z % 2] = False
+            if z > before + 1:
+                planes[(z + 1) % 2] = False
+            while end < last and row[end] // height == z:
+                planes[z % 2, row[end] % height - low_y, start[end] - low_x : stop[end] - low_x] = True
+                end += 1
+            _touch(planes, z, first, end, (height, low_y, low_x), steps, table, (row, start, stop), counts[r])
+            before, first = z, end
+    return counts
+
+
+@nb.njit(nogil=True, cache=True)
+def _touch(
+    planes: Array, z: int, first: int, last: int, corner: tuple[int, int, int], steps: Array, table: Array,
+    runs: tuple[Array, Array, Array], counts: Array,
+) -> None:  # fmt: skip
+    """Add what the voxels of one plane touch, in it and in the plane before."""
+    height, low_y, low_x = corner
+    row, start, stop = runs
+    for k in range(first, last):
+        y = row[k] % height - low_y
+        for x in range(start[k] - low_x, stop[k] - low_x):
+            found = 0
+            for s in range(steps.shape[0]):
+                if planes[(z + steps[s, 0]) % 2, y + steps[s, 1], x + steps[s, 2]]:
+                    counts[s] += 1
+                    found |= 1 << s
+            counts[13] += table[found]

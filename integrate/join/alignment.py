@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import some
 from integrate.join.identify import Unmatched
+from integrate.model.mask import shown_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +173,7 @@ class AlignmentReport:
                     "superseded": len(part.superseded),
                     "outside_window": len(part.outside_window),
                     "left_only": " ".join(part.without_rows),
-                    "right_only": " ".join(group.id for group in part.unmatched),
+                    "right_only": " ".join(shown_id(group.id) for group in part.unmatched),
                 }
                 for part in self.parts
             ]
@@ -238,13 +239,13 @@ def _sentences(part: AssayAlignment, unit: str) -> list[str]:
     if part.without_rows:
         why = ", ".join(f"{n} {reason}" for reason, n in part.reasons.items())
         lines.append(f"{len(part.without_rows)} {unit}s without rows ({why}): {some(part.without_rows)}")
-    lines += [f"left out: {group.rows} rows of {group.id!r}: {group.reason}" for group in part.unmatched]
+    lines += [f"left out: {group.rows} rows of {shown_id(group.id)!r}: {group.reason}" for group in part.unmatched]
     if part.superseded:
         lines.append(f"{len(part.superseded)} superseded by one nearer to the visit: {some(part.superseded)}")
     if part.outside_window:
         lines.append(f"{len(part.outside_window)} outside the window of the visit: {some(part.outside_window)}")
     if part.converted:
-        lines.append("ids converted: " + some(f"{source} → {own}" for source, own in part.converted.items()))
+        lines.append("ids converted: " + some(f"{shown_id(source)} → {own}" for source, own in part.converted.items()))
     if part.varying:
         units = sorted({one for ids in part.varying.values() for one in ids})
         lines.append(

@@ -11,6 +11,8 @@ from integrate.errors import AlignmentError, IdentityError, UnitError, closest, 
 from integrate.keys import ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.audit import Audit, Finding
 from integrate.model.identity import IdRule, id_text, parse_rules
+from integrate.model.mask import shown_id
+from integrate.model.spelling import note_found
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,6 +173,7 @@ def _canonical(rows: Rows, registry: Registry) -> tuple[Rows, dict[str, str]]:
     ids, converted = pd.DataFrame(index=rows.ids.index), {}
     for column in rows.ids:
         different = rows.ids[column].dropna().unique()
+        note_found(registry.study.declared, different)
         if all(type(value) is str for value in different) and registry.known[str(column)].issuperset(different):
             ids[column] = rows.ids[column]
             continue
@@ -182,7 +185,8 @@ def _canonical(rows: Rows, registry: Registry) -> tuple[Rows, dict[str, str]]:
             own = next(iter(candidates)) if len(candidates) == 1 else text
             if owners.setdefault(own, text) != text:
                 raise IdentityError(
-                    f"{owners[own]!r} and {text!r} in {column} of {rows.name!r} would both become {own!r}; "
+                    f"{shown_id(owners[own])!r} and {shown_id(text)!r} in {column} of {rows.name!r} would both become "
+                    f"{own!r}; "
                     "correct the source, or declare a rule that keeps them apart"
                 )
             if own != value and own in registry.known[str(column)]:
@@ -289,7 +293,7 @@ def describe_unmatched(name: str, identified: Identified, registry: Registry, *,
     """Return the sentence about one assay's unmatched rows: what was found, and a likely cause."""
     key = LEVELS[unit]
     rows = sum(group.rows for group in identified.unmatched)
-    told = [f"{group.id} ({group.rows} rows: {group.reason})" for group in identified.unmatched]
+    told = [f"{shown_id(group.id)} ({group.rows} rows: {group.reason})" for group in identified.unmatched]
     known = sorted(registry.known[key])
     hint = f"; {key} in the study look like {some(known, limit=2)}" if known else ""
     padded = {own.lstrip("0"): own for own in known if own.startswith("0")}

@@ -12,7 +12,9 @@ from integrate.model.audit import Finding, listed, named
 from integrate.model.days import count_days, event_name, index_dates, read_dates, whole_days
 from integrate.model.identity import IDENTIFIER_COLUMNS, IdRule, id_text, identifier_table, parse_rules
 from integrate.model.lineage import inherit_subjects, read_lineage
+from integrate.model.mask import shown_id
 from integrate.model.provenance import hash_file
+from integrate.model.spelling import note_ids
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Study
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def open_study(catalog: Any, *, records: pd.DataFrame | None = None) -> Study:
     rules = parse_rules(declared.get("identifiers") or {})
     dated = isinstance(declared.get("index_event"), Mapping)
     named_items = [catalog[name] for name in catalog if catalog[name].keys or _lists_ids(catalog[name])]
-    parts = [_Part(entry, rules, dated=dated) for entry in named_items]
+    parts = [_Part(entry, rules, declared, dated=dated) for entry in named_items]
     sample_map, parent_findings = _with_parents(_concat([part.sample_map for part in parts], SAMPLE_MAP_COLUMNS))
     findings = [finding for part in parts for finding in part.findings] + parent_findings
     tables = {part.name: part.table for part in parts if part.table is not None}
@@ -114,8 +116,9 @@ def _made(
 class _Part:
     """One dataset's share of the study."""
 
-    def __init__(self, entry: Any, rules: Mapping[str, IdRule], *, dated: bool) -> None:
+    def __init__(self, entry: Any, rules: Mapping[str, IdRule], declared: Mapping[str, Any], *, dated: bool) -> None:
         self.entry = entry
+        self.declared = declared
         self.name: str = entry.name
         self.dated = dated
         self.dates: pd.Series[Any] | None = None
@@ -156,6 +159,7 @@ class _Part:
             if namespace not in rules:
                 raise CatalogError(f"{self.name}: no rule for namespace {namespace!r}; {closest(namespace, rules)}")
             values = spelled.astype(object).map(id_text, na_action="ignore")
+            note_ids(self.declared, {namespace: values.tolist()})
             trace = identifier_table(rules[namespace], values.dropna(), source=self.name)
             traced.append(trace)
             self._note_unread(trace, values, namespace)
@@ -207,7 +211,7 @@ class _Part:
         return whole.astype("Int64")
 
     def _note_unread(self, trace: pd.DataFrame, values: pd.Series[Any], namespace: str) -> None:
-        unread = trace[trace["entity_id"].isna()]["source_id"]
+        unread = [shown_id(text) for text in trace[trace["entity_id"].isna()]["source_id"]]
         if len(unread):
             self.findings.append(
                 Finding(

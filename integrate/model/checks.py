@@ -8,6 +8,7 @@ from typing import Any
 from integrate.errors import CatalogError, closest, some
 from integrate.keys import DAY, ID_COLUMNS, LEVELS, SUBJECT_ID
 from integrate.model.audit import Audit, Finding, listed, named
+from integrate.model.mask import shown_id
 from integrate.model.study import Study
 from integrate.model.suggest import suggest_ids
 from integrate.model.visits import OUTSIDE, SUPERSEDED, USED
@@ -59,7 +60,8 @@ def _unread_ids(study: Study) -> Iterator[Finding]:
     for (name, column), rows in unread.groupby(["source", "entity"], sort=False):
         known = study.subjects.index if column == SUBJECT_ID else study.sample_map[column].dropna().unique()
         for suggestion in suggest_ids(rows["source_id"], known, column=str(column)):
-            yield Finding("note", "suggested rule", str(name), f"not applied: {suggestion}", listed(suggestion.pairs))
+            ids = listed(map(shown_id, suggestion.pairs))
+            yield Finding("note", "suggested rule", str(name), f"not applied: {suggestion}", ids)
 
 
 def _duplicated_ids(study: Study) -> Iterator[Finding]:
@@ -158,8 +160,14 @@ def _crosschecked(study: Study) -> Iterator[Finding]:
         pairs = table.dropna(subset=[SUBJECT_ID, column])[[SUBJECT_ID, column]].astype(str).drop_duplicates()
         shared = pairs[pairs[column].duplicated(keep=False)]
         split = pairs[pairs[SUBJECT_ID].duplicated(keep=False)]
-        told = [f"{column} {value} = subjects {' and '.join(g[SUBJECT_ID])}" for value, g in shared.groupby(column)]
-        told += [f"subject {value} = {column} {' and '.join(g[column])}" for value, g in split.groupby(SUBJECT_ID)]
+        told = [
+            f"{column} {shown_id(str(value))} = subjects {' and '.join(g[SUBJECT_ID])}"
+            for value, g in shared.groupby(column)
+        ]
+        told += [
+            f"subject {value} = {column} {' and '.join(map(shown_id, g[column]))}"
+            for value, g in split.groupby(SUBJECT_ID)
+        ]
         if told:
             yield Finding(
                 "warning",

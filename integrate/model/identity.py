@@ -31,6 +31,8 @@ class IdRule:
         Regular expression that must match a whole source id.
     ids
         Id column to template, e.g. ``{"subject_id": r"SIM-\1", "specimen_id": r"SIM-\1-S\2"}``.
+    public
+        Whether these spellings are published or made up. Reports show no others, see `integrate.model.mask`.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class IdRule:
     namespace: str
     pattern: str
     ids: Mapping[str, str]
+    public: bool = False
     _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -119,7 +122,8 @@ def parse_rules(declared: Mapping[str, Mapping[str, Any]]) -> dict[str, IdRule]:
     for namespace, rule in declared.items():
         if not isinstance(rule, Mapping) or not rule.get("pattern") or not rule.get("ids"):
             raise IdentityError(f"rule {namespace!r} needs `pattern` and `ids`; found {rule!r}")
-        rules[namespace] = IdRule(namespace, str(rule["pattern"]), dict(rule["ids"]))
+        public = rule.get("public") is True
+        rules[namespace] = IdRule(namespace, str(rule["pattern"]), dict(rule["ids"]), public)
     return rules
 
 
@@ -153,6 +157,8 @@ def identifier_table(rule: IdRule, source_ids: Iterable[str], *, source: str) ->
     """
     import pandas as pd
 
+    from integrate.model.mask import shown_id
+
     rows: list[tuple[str, str, str, str | None, str, str]] = []
     seen: dict[tuple[str, ...], str] = {}
     collisions: list[str] = []
@@ -163,7 +169,7 @@ def identifier_table(rule: IdRule, source_ids: Iterable[str], *, source: str) ->
             continue
         other = seen.setdefault(tuple(ids.values()), source_id)
         if other != source_id:
-            collisions.append(f"{other} = {source_id} -> {next(iter(ids.values()))}")
+            collisions.append(f"{shown_id(other)} = {shown_id(source_id)} -> {next(iter(ids.values()))}")
         rows += [(rule.namespace, source_id, column, value, rule.pattern, source) for column, value in ids.items()]
     if collisions:
         raise IdentityError(

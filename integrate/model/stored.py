@@ -16,6 +16,7 @@ from integrate.model.audit import Finding
 from integrate.model.folder import read_document, read_frame, table_file, write_document, write_folder, write_frame
 from integrate.model.identity import IDENTIFIER_COLUMNS
 from integrate.model.lineage import PARENT_ID, no_lineage
+from integrate.model.spelling import note_table
 from integrate.model.study import SAMPLE_MAP_COLUMNS, Dataset, Study
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class StoredTables(Mapping[str, "pd.DataFrame"]):
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._read:
             self._read[name] = read_frame(self._files[name])
+            note_table(self._read[name], keys={}, declared=None)
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:

@@ -103,6 +103,11 @@ class Study:
     folder: Path | None = None
     made: pd.DataFrame | None = None
 
+    def __post_init__(self) -> None:
+        from integrate.model.spelling import note_study
+
+        note_study(self)
+
     @cached_property
     def specimens(self) -> pd.DataFrame:
         """One row per specimen, index ``specimen_id``: subject, datasets that show it, the specimen it is part of."""

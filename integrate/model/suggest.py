@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from integrate.errors import IdentityError, some
 from integrate.keys import SUBJECT_ID
 from integrate.model.identity import IdRule
+from integrate.model.mask import shown_id
 
 __all__ = ["Suggestion", "suggest_ids"]
 
@@ -38,7 +39,7 @@ class Suggestion:
     rule: Mapping[str, object]
 
     def __str__(self) -> str:
-        told = some((f"{source} → {own}" for source, own in self.pairs.items()), limit=2)
+        told = some((f"{shown_id(source)} → {own}" for source, own in self.pairs.items()), limit=2)
         declare = f"; declare {dict(self.rule)}" if self.rule else "; no single rule reads them, correct the source"
         return f"{len(self.pairs)} would match but for {self.why} ({told}){declare}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import DataError, ParameterError
+from integrate.model.spelling import note_header
 from integrate.readers.dicom_files import DAMAGE
 
 if TYPE_CHECKING:
@@ -284,6 +285,7 @@ def _copy(file: Path, folder: Path, place: Path, masks: _Masks, *, pixels_checke
 
     try:
         held = pydicom.dcmread(file)
+        note_header(held)
     except (pydicom.errors.InvalidDicomError, *DAMAGE):
         return None
     told = {"file": str(file.relative_to(folder)) if folder.is_dir() else file.name}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integrate.errors import DataError
+from integrate.model.spelling import note_header
 
 __all__ = ["DAMAGE", "Slice", "read_header", "read_headers"]
 
@@ -80,6 +81,7 @@ def read_header(file: Path) -> Slice:
             header = pydicom.dcmread(stream, stop_before_pixels=True)
             if "SeriesInstanceUID" not in header:
                 raise DataError(f"{file.name} has no SeriesInstanceUID; it is truncated or not an image")
+            note_header(header)
             return Slice(file, header, _pixel_fault(stream, header, file.stat().st_size))
         except pydicom.errors.InvalidDicomError as error:
             raise DataError(f"{file.name} is not a DICOM file; it is empty, cut off, or another format") from error

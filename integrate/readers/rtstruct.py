@@ -40,9 +40,9 @@ class RtStruct(Reader):
     Returns
     -------
     GeoDataFrame, a row per contour: ``roi_number``, ``roi_name``, ``interpreted_type`` (e.g. ``"GTV"``), ``kind`` (e.g.
-    ``"CLOSED_PLANAR"``), ``image_uid`` (slice it was drawn on, if stated) and ``geometry``, 3-D in LPS mm. The
-    structures without any contour are in ``attrs["integrate"]["empty"]``, the frame of reference beside it. Turn it
-    into labels on an image's grid with `label_structures`.
+    ``"CLOSED_PLANAR"``), ``image_uid`` (slice it was drawn on, if stated), ``frame_of_reference_uid`` of its structure
+    and ``geometry``, 3-D in LPS mm. The structures without any contour are in ``attrs["integrate"]["empty"]``, the
+    frame of reference beside it where all share one. Turn it into labels on an image's grid with `label_structures`.
 
     Raises
     ------
@@ -87,8 +87,18 @@ class RtStruct(Reader):
             if number not in rois:
                 raise DataError(f"{path.name} draws structure {number} and does not name it; the file is damaged")
             name, kind = str(rois[number].get("ROIName", "")), kinds.get(number, "")
-            rows += [_row(contour, number, name, kind, path) for contour in drawn.get("ContourSequence") or ()]
-        columns = ["roi_number", "roi_name", "interpreted_type", "kind", "image_uid", "geometry"]
+            frame = {"frame_of_reference_uid": str(rois[number].get("ReferencedFrameOfReferenceUID", ""))}
+            drawn_on = drawn.get("ContourSequence") or ()
+            rows += [_row(contour, number, name, kind, path) | frame for contour in drawn_on]
+        columns = [
+            "roi_number",
+            "roi_name",
+            "interpreted_type",
+            "kind",
+            "image_uid",
+            "frame_of_reference_uid",
+            "geometry",
+        ]
         table = gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=None)
         frames = {str(roi.get("ReferencedFrameOfReferenceUID", "")) for roi in rois.values()}
         table.attrs[ATTRS] = {
@@ -153,7 +163,7 @@ def label_structures(
     DatasetNotFoundError
         If no structure has a wanted name.
     AlignmentError
-        If a contour lies between the slices, or outside the volume, or frames of reference differ.
+        If a contour lies between the slices, or outside the volume, or a structure in another frame of reference.
     DataError
         If structures overlap: labels cannot hold a voxel of two; draw them one by one.
     """
@@ -165,9 +175,7 @@ def label_structures(
     for name in wanted:
         if name not in known:
             raise DatasetNotFoundError(f"no structure named {name!r}; {closest(name, known)}")
-    here = notes.get("frame_of_reference_uid")
-    if here and _frames(structures, wanted) - {here}:
-        raise AlignmentError("the structures and the volume have different frames of reference; register them first")
+    _check_frames(structures, wanted, notes.get("frame_of_reference_uid"))
     labels = np.zeros(volume.shape[-3:], np.int32)
     inverse = np.linalg.inv(np.array(notes["affine_lps"]))
     for label, name in enumerate(wanted, start=1):
@@ -186,6 +194,22 @@ def label_structures(
     import xarray as xr
 
     return xr.DataArray(labels, dims=("z", "y", "x"), coords=coords, name="labels", attrs={ATTRS: given})
+
+
+def _check_frames(structures: gpd.GeoDataFrame, wanted: Sequence[str], here: str | None) -> None:
+    """Refuse structures of another frame of reference than the volume's, or of several where it states none."""
+    elsewhere = [name for name in wanted if here and _frames(structures, [name]) - {here}]
+    if elsewhere:
+        rest = [name for name in wanted if name not in elsewhere]
+        raise AlignmentError(
+            f"the structures {some(elsewhere)} and the volume have different frames of reference; register them first"
+            + (f", or draw only {some(rest)} with names=" if rest else "")
+        )
+    if not here and (several := len(_frames(structures, wanted))) > 1:
+        raise AlignmentError(
+            f"the structures lie in {several} frames of reference and the volume states none, so that no more than one "
+            "can be right; draw those of its own with names="
+        )
 
 
 def _frames(structures: gpd.GeoDataFrame, names: Sequence[str]) -> set[str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from integrate.errors import IntegrateError, ParameterError, SourceNotFoundError, some
-from integrate.report.folder import FAILED_PAGE, PAGE, write_text
-from integrate.report.run import Report, run_report
+from integrate.report.folder import FAILED_PAGE, PAGE, read_manifest, write_text
+from integrate.report.run import FailedRun, Report, run_report
 
 __all__ = ["Batch", "BatchRow", "read_rows", "run_batch"]
 
@@ -29,7 +30,7 @@ class BatchRow:
     name
         Its folder within the batch.
     parameters
-        What it was run with.
+        What it was run with, as the report tells it: a raw identifier is masked.
     report
         The report, or ``None`` where the run failed.
     fault
@@ -129,19 +130,43 @@ def run_batch(
             made = run_report(
                 notebook, folder / name, parameters=row, timeout=timeout, progress=False, pdf=pdf, again=again
             )
+        except FailedRun as error:
+            return BatchRow(name, error.mask.value(row), None, error.mask.text(str(error)))
         except IntegrateError as error:
             return BatchRow(name, row, None, str(error))
-        return BatchRow(name, row, made)
+        masked = read_manifest(made.manifest.parent)["reproducible"].get("privacy", {}).get("parameters", ())
+        return BatchRow(name, {**row, **{key: made.parameters[key] for key in masked if key in row}}, made)
 
     with ThreadPoolExecutor(jobs) as pool:
         running = pool.map(one, names, rows)
         done = tuple(tqdm(running, total=len(rows), disable=not progress, unit="report"))
+    done = _renamed(folder, rows, done)
     index = folder / INDEX
     folder.mkdir(parents=True, exist_ok=True)
     draft = index.with_name(f".{INDEX}-{os.getpid()}")
     write_text(draft, _index_page(Path(notebook).stem, done))
     os.replace(draft, index)
     return Batch(index, done)
+
+
+def _renamed(folder: Path, rows: Sequence[Mapping[str, Any]], done: Sequence[BatchRow]) -> tuple[BatchRow, ...]:
+    """Move the reports whose folders are named by raw identifiers to names without; the others stay."""
+    masked = [row.parameters != dict(given) for row, given in zip(done, rows, strict=True)]
+    names = _names([{**row.parameters, "row": number} for number, row in enumerate(done, 1)]) if any(masked) else []
+    moved = list(done)
+    for number, row in enumerate(done):
+        if masked[number] and (folder / row.name).exists():
+            target = folder / names[number]
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(folder / row.name, target)
+            moved[number] = replace(row, name=names[number], report=row.report and _at(row.report, target))
+    return tuple(moved)
+
+
+def _at(report: Report, folder: Path) -> Report:
+    files = ("page", "notebook", "manifest", "record")
+    return replace(report, **{name: folder / getattr(report, name).name for name in files})
 
 
 def read_rows(table: Path | None, each: Mapping[str, str]) -> list[dict[str, str]]:

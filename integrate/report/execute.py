@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from integrate.model.provenance import RECORD_VARIABLE
-from integrate.report.kernel import PLACE_VARIABLE
+from integrate.model.spelling import SPELLINGS_VARIABLE
+from integrate.report.kernel import PLACE_VARIABLE, SPELLINGS
 from integrate.report.page import Failure, cell_headings
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def _environment(place: Path, record: Path) -> dict[str, str]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "TQDM_DISABLE": "1",  # a speed has no place on a page
         RECORD_VARIABLE: str(record),
+        SPELLINGS_VARIABLE: str(place / SPELLINGS),
         PLACE_VARIABLE: str(place),
     }
 

@@ -19,6 +19,7 @@ __all__ = [
     "CRATE",
     "FAILED_PAGE",
     "FILES",
+    "FOLDERS",
     "MANIFEST",
     "NOTEBOOK",
     "PAGE",
@@ -44,7 +45,8 @@ FILES: Final = "files"
 #: In the order they are published. The manifest goes first: a page or notebook that does not match the hashes in it is
 #: from an interrupted move.
 _DOCUMENTS: Final = (MANIFEST, RECORD, NOTEBOOK, PAGE, CRATE, PDF)
-_FOLDERS: Final = (FILES, "tables", "figures")
+#: Each is masked whole before it is published.
+FOLDERS: Final = (FILES, "tables", "figures")
 
 
 def check_output(output: Path, source: Path) -> None:
@@ -59,7 +61,7 @@ def check_output(output: Path, source: Path) -> None:
         raise ReportError(f"{output} is a file; a report is a folder, choose another name")
     if source == output / NOTEBOOK:
         raise ReportError(f"the report would overwrite its own notebook {source}; choose another output folder")
-    ours = [name for name in (*_DOCUMENTS, *_FOLDERS) if (output / name).exists()]
+    ours = [name for name in (*_DOCUMENTS, *FOLDERS) if (output / name).exists()]
     if ours and not _is_report(output):
         raise ReportError(f"{output} holds {some(ours)}, which no report wrote; choose another output folder")
 
@@ -137,7 +139,7 @@ def publish(place: Path, output: Path) -> None:
             os.replace(place / name, output / name)
         else:
             (output / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
+    for name in FOLDERS:
         if (output / name).exists():
             shutil.rmtree(output / name)
         if (place / name).is_dir() and any((place / name).iterdir()):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from integrate.model.provenance import hash_file
 
 __all__ = ["Input", "changed_inputs", "run_inputs"]
+
+#: What a mask puts in the place of a name.
+_MASKED = re.compile(r"\[[^][/\\]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,23 @@ def changed_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[str]:
     Parameters
     ----------
     inputs
-        `Input` as the manifest holds it. A file with another time but the same bytes has not changed.
+        `Input` as the manifest holds it. A file with another time but the same bytes has not changed. One whose name
+        was masked is known among its neighbours by its stamp, else by its bytes.
     """
-    return [one.path for one in (Input(**entry) for entry in inputs) if not _is_same(one)]
+    known = [Input(**entry) for entry in inputs]
+    beside: dict[str, list[str]] = {}
+    for pattern in {_pattern(one.path) for one in known if "[" in one.path and not os.path.lexists(one.path)}:
+        beside[pattern] = glob.glob(pattern)
+    return [one.path for one in known if not any(_is_same(replace(one, path=path)) for path in _places(one, beside))]
+
+
+def _places(known: Input, beside: Mapping[str, list[str]]) -> list[str]:
+    """Return where an input may lie: at its path, or, where that was masked, at any that differs only in names."""
+    return beside.get(_pattern(known.path), [known.path])
+
+
+def _pattern(path: str) -> str:
+    return "*".join(map(glob.escape, _MASKED.split(path)))
 
 
 def _is_same(known: Input) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from integrate.report.page import cell_headings
+from integrate.report.veil import drawn_texts, kinds_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -61,7 +62,7 @@ class _Drawer:
 
     def keep(self, shown: Any) -> dict[str, Any] | None:
         """Write a table or a figure and return its kind and files; ``None`` for anything else."""
-        kinds = {(kind.__module__, kind.__name__) for kind in type(shown).__mro__}
+        kinds = kinds_of(shown)
         if kinds & _TABLES:
             return self._table(getattr(shown, "data", shown))
         return self._figure(shown) if _FIGURE in kinds else None
@@ -84,10 +85,11 @@ class _Drawer:
     def _figure(self, figure: Any) -> dict[str, Any]:
         path = self._folder / f"{self._next()}.svg"
         figure.savefig(path, format="svg", bbox_inches="tight")
+        texts = drawn_texts(figure)
         if path.stat().st_size > MAX_SVG_BYTES:
             path.unlink()
-            return {"kind": "figure", "files": []}
-        return {"kind": "figure", "files": [path.name]}
+            return {"kind": "figure", "files": [], "texts": texts}
+        return {"kind": "figure", "files": [path.name], "texts": texts}
 
 
 def _has_index(frame: Any) -> bool:

@@ -8,12 +8,12 @@ import importlib.abc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["OPENERS", "named_files", "watch_openers"]
+__all__ = ["OPENERS", "after_import", "named_files", "watch_openers"]
 
 #: Module to the names in it that are given the path of a file. The ways into a library end in them, as
 #: `anndata.read_h5ad` and `h5py.File` both end in `h5py.h5f.open`.
@@ -62,22 +62,26 @@ def watch_openers(opened: Callable[[str], None]) -> None:
     A library that is not imported stays so: its functions are wrapped at the end of its import. It gets the same
     arguments and gives the same result as ever.
     """
-    sys.meta_path.insert(0, _AfterImport(opened))
-    for name in OPENERS:
-        if name in sys.modules:
-            _wrap(sys.modules[name], opened)
+    after_import(dict.fromkeys(OPENERS, functools.partial(_wrap, opened=opened)))
+
+
+def after_import(changes: Mapping[str, Callable[[ModuleType], None]]) -> None:
+    """Change modules of the given names now where they are imported, else at the end of their import."""
+    sys.meta_path.insert(0, _AfterImport(changes))
+    for name in changes.keys() & sys.modules.keys():
+        changes[name](sys.modules[name])
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Finds nothing by itself: lets the other finders find, and wraps a module as soon as it has been executed."""
+    """Finds nothing by itself: lets the other finders find, and changes a module as soon as it has been executed."""
 
-    def __init__(self, opened: Callable[[str], None]) -> None:
-        self._opened = opened
+    def __init__(self, changes: Mapping[str, Callable[[ModuleType], None]]) -> None:
+        self._changes = changes
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in OPENERS:
+        if fullname not in self._changes:
             return None
         finders = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in finders)), None)
@@ -87,7 +91,7 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 
         def execute_and_wrap(module: ModuleType) -> None:
             execute(module)
-            _wrap(module, self._opened)
+            self._changes[fullname](module)
 
         spec.loader.exec_module = execute_and_wrap  # type: ignore[method-assign]
         return spec

@@ -87,7 +87,7 @@ def render_page(
     tells the browser to refuse any request.
     """
     warned = notebook_warnings(notebook)
-    title = notebook_title(notebook, source.stem)
+    title = notebook_title(notebook, Path(facts["notebook"]["name"]).stem)
     prepared = _prepared(notebook, title, failure)
     compressed = _light(prepared)
     body = cells_html(prepared, source)
@@ -249,6 +249,8 @@ def _past_catalogs(facts: Mapping[str, Any]) -> list[Html]:
     if hosts := facts.get("hosts"):
         boxes.append(Html(f"<p>Read from {escape(', '.join(hosts))}.</p>"))
     boxes.append(Html(f'<p class="mu">{escape(_SEEN)}</p>'))
+    if told := facts.get("privacy"):
+        boxes.append(Html(f'<p class="mu">{escape(told["told"])}</p>'))
     return boxes
 
 

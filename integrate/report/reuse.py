@@ -50,7 +50,11 @@ def reasons_to_run(
         reasons = _changed_outputs(output, facts["outputs"])
         if facts["notebook"]["sha256"] != notebook["sha256"]:
             reasons.append(f"the notebook {notebook['name']} is another")
-        reasons += changed_values("parameter", facts["parameters"], parameters)
+        masked = facts.get("privacy", {}).get("parameters", ())
+        reasons += [f"the value of {name} was masked and cannot be compared" for name in masked]
+        given = {name: value for name, value in parameters.items() if name not in masked}
+        kept = {name: value for name, value in facts["parameters"].items() if name not in masked}
+        reasons += changed_values("parameter", kept, given)
         reasons += changed_values("version", facts["versions"], versions)
         reasons += [f"{Path(path).name} has changed" for path in changed_inputs(inputs)]
         reasons += [f"{load['location']} cannot be checked" for load in facts["loads"] if not load["sha256"]]

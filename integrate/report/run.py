@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrate.errors import ReportError, SourceNotFoundError
+from integrate.model.mask import Mask
 from integrate.model.provenance import hash_file
+from integrate.model.spelling import read_notes
 from integrate.report.canonical import canonical_notebook
 from integrate.report.crate import write_crate
 from integrate.report.execute import execute_notebook
@@ -20,6 +22,7 @@ from integrate.report.folder import (
     CRATE,
     FAILED_PAGE,
     FILES,
+    FOLDERS,
     MANIFEST,
     NOTEBOOK,
     PAGE,
@@ -32,13 +35,14 @@ from integrate.report.folder import (
     workplace,
     write_text,
 )
-from integrate.report.inputs import as_entries, run_inputs
+from integrate.report.inputs import Input, as_entries, run_inputs
 from integrate.report.keep import keep_outputs
-from integrate.report.kernel import SHOWN_FOLDER
+from integrate.report.kernel import SHOWN_FOLDER, SPELLINGS
 from integrate.report.manifest import describe_machine, describe_run, package_versions, read_record
 from integrate.report.page import Failure, notebook_warnings, render_page
 from integrate.report.parameters import check_parameters, inject_parameters, notebook_parameters
 from integrate.report.pdf import print_pdf
+from integrate.report.privacy import mask_events, mask_files, mask_inputs, mask_notebook
 from integrate.report.reuse import reasons_to_run
 from integrate.report.stamp import stamp_files, stamp_of
 
@@ -68,6 +72,8 @@ class Report:
         Whether nothing had changed since an earlier run, whose report this is.
     reasons
         Why the notebook was run: what had changed since the report that was there.
+    privacy
+        How many raw identifiers of people the run met, and where they were masked.
     """
 
     page: Path
@@ -80,6 +86,15 @@ class Report:
     seconds: float
     reused: bool = False
     reasons: tuple[str, ...] = ()
+    privacy: str = ""
+
+
+class FailedRun(ReportError):
+    """A cell failed; `mask` hides what its run knows to be raw identifiers."""
+
+    def __init__(self, message: str, mask: Mask) -> None:
+        super().__init__(message)
+        self.mask = mask
 
 
 def run_report(
@@ -122,6 +137,11 @@ def run_report(
         are the same, byte for byte, for the same notebook, parameters, data and versions, as far as the notebook's
         own numbers are. Beside them lie each table a cell showed (``tables/*.csv`` and ``.parquet``), each figure
         (``figures/*.png`` and ``.svg``) and a description of it all as RO-Crate.
+
+    Notes
+    -----
+    In every file of it raw identifiers of people are masked, unless their catalog calls them public, as
+    ``docs/reports.md`` says. What cells compute with does not change.
 
     Raises
     ------
@@ -210,39 +230,62 @@ def _run(
     running = inject_parameters(notebook, asked.changed)
     record = place / RECORD
     done = execute_notebook(running, folder=folder, place=place, record=record, timeout=timeout, progress=progress)
-    record.touch()
-    events = read_record(record)
-    inputs = run_inputs(events)
-    kept = keep_outputs(running, shown=place / SHOWN_FOLDER, place=place)
+    mask = Mask(read_notes(place / SPELLINGS))
+    events, inputs = _masked_record(record, mask)
+    executed = canonical_notebook(running, folder=folder)  # first, because it joins what was printed in pieces
+    privacy = mask_notebook(executed, mask, shown=place / SHOWN_FOLDER)
+    kept = keep_outputs(executed, shown=place / SHOWN_FOLDER, place=place)
+    unseen = {name: mask_files(place / name, mask) for name in FOLDERS} if mask else {}
+    parameters, defaults = mask.value(asked.parameters), mask.value(asked.defaults)
     facts = describe_run(
-        asked.identity,
-        parameters=asked.parameters,
+        mask.value(asked.identity),
+        parameters=parameters,
         changed=asked.changed,
         versions=asked.versions,
         events=events,
         inputs=inputs,
     )
+    privacy = replace(
+        privacy,
+        unseen_files=unseen.get(FILES, 0),  # the others hold what is shown on the page
+        paths=sum(mask.count(one.path) > 0 for one in inputs),
+        parameters=tuple(name for name in parameters if parameters[name] != asked.parameters[name]),
+    )
+    facts["privacy"] = privacy.as_facts()
     stamp_files(place, kept, stamp_of(facts))
-    executed = canonical_notebook(running, folder=folder)
-    page = render_page(executed, facts=facts, defaults=asked.defaults, source=asked.source, failure=done.failure)
-    if done.failure is not None:
+    failure = done.failure and replace(
+        done.failure, where=mask.text(done.failure.where), reason=mask.text(done.failure.reason)
+    )
+    page = render_page(executed, facts=facts, defaults=defaults, source=asked.source, failure=failure)
+    if failure is not None:
         write_text(place / FAILED_PAGE, page)
         os.replace(place / FAILED_PAGE, output / FAILED_PAGE)
-        raise ReportError(_failure_message(done.failure, output, scratch=folder == place / FILES)) from done.error
+        raise FailedRun(_failure_message(failure, output, scratch=folder == place / FILES), mask) from done.error
     warnings = [f"{heading}: {text}" if heading else text for heading, text in notebook_warnings(executed)]
     run = {
         "started": asked.started,
         "seconds": round(done.seconds, 3),
         "peak_memory_mb": done.peak_memory_mb,
-        "source": str(asked.source),
-        "folder": None if folder == place / FILES else str(folder),
+        "source": mask.text(str(asked.source)),
+        "folder": None if folder == place / FILES else mask.text(str(folder)),
         "machine": describe_machine(asked.source),
-        "cells": list(done.cells),
+        "cells": mask.value(list(done.cells)),
         "inputs": as_entries(inputs),
     }
     _write_report(place, page, executed, {**facts, "warnings": warnings}, run, kept)
     if pdf:
         print_pdf(place / PAGE, place / PDF)
+
+
+def _masked_record(record: Path, mask: Mask) -> tuple[list[dict[str, Any]], list[Input]]:
+    """Return what was recorded and read without raw identifiers, and keep the record so."""
+    events = read_record(record)
+    inputs = run_inputs(events)
+    if mask:
+        events, inputs = mask_events(events, inputs, mask), mask_inputs(inputs, mask)
+    if mask or not record.exists():
+        write_text(record, "".join(json.dumps(event, sort_keys=True) + "\n" for event in events))
+    return events, inputs
 
 
 def _finished(output: Path, *, reused: bool = False, reasons: tuple[str, ...] = ()) -> Report:
@@ -260,6 +303,7 @@ def _finished(output: Path, *, reused: bool = False, reasons: tuple[str, ...] = 
         seconds=run["seconds"],
         reused=reused,
         reasons=reasons,
+        privacy=facts.get("privacy", {}).get("told", ""),
     )
 
 

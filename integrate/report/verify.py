@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from integrate.errors import SourceNotFoundError, some
+from integrate.errors import ParameterError, ReportError, SourceNotFoundError, some
 from integrate.report.causes import Cause, find_causes
 from integrate.report.compare import changed_cells, find_differences, read_executed
 from integrate.report.difference import Difference, Tolerance
@@ -170,6 +170,8 @@ def verify_report(
         If there is no report, or the notebook that was named is not there.
     ReportError
         If the report is damaged or a cell fails now.
+    ParameterError
+        If the report was run with a raw identifier, whose value it does not hold, and it is not given.
 
     Examples
     --------
@@ -210,6 +212,10 @@ def _source(stored: Path, manifest: Mapping[str, Any], notebook: str | os.PathLi
         return original
     import nbformat
 
+    if manifest["reproducible"].get("privacy", {}).get("source"):
+        raise ReportError(
+            f"{original} is not there, and the notebook in the report has raw identifiers masked; name the notebook"
+        )
     if not (stored / NOTEBOOK).is_file():
         raise SourceNotFoundError(f"neither {original} nor {stored / NOTEBOOK} is there; name the notebook")
     target = scratch / manifest["reproducible"]["notebook"]["name"]
@@ -220,4 +226,7 @@ def _source(stored: Path, manifest: Mapping[str, Any], notebook: str | os.PathLi
 def _values(facts: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values the report was run with where they were not the notebook's own, and those given now."""
     chosen = {name: facts["parameters"][name] for name in facts["parameters_changed"]}
+    masked = [name for name in facts.get("privacy", {}).get("parameters", ()) if name in chosen and name not in given]
+    if masked:
+        raise ParameterError(f"the report does not hold the value of {some(masked)}, a raw identifier; give it")
     return {**chosen, **given}

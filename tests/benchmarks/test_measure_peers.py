@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,9 @@ pytestmark = pytest.mark.benchmark
 
 CHANNELS = int(os.environ.get("INTEGRATE_BENCH_CHANNELS", "4"))
 EDGE = int(os.environ.get("INTEGRATE_BENCH_EDGE", "2048"))
+ROUNDS = int(os.environ.get("INTEGRATE_BENCH_ROUNDS", "5"))
 PITCH, CHUNK = 23, 1024
+PACKAGES = {"numpy": "numpy", "scipy": "scipy", "scikit-image": "skimage", "squidpy": "squidpy", "sopa": "sopa"}
 
 
 @pytest.fixture(scope="module")
@@ -82,28 +87,37 @@ def decode(folder: Path, threads: int) -> None:
         list(executor.map(one, sorted(path for path in (folder / "image" / "c").rglob("*") if path.is_file())))
 
 
-def test_measure_beside_decoding_and_peers(section: tuple[Path, list[Any]]) -> None:
+@pytest.mark.parametrize("threads", sorted({1, os.cpu_count() or 1}))
+def test_measure_beside_only_decoding(section: tuple[Path, list[Any]], threads: int) -> None:
+    folder, _ = section
+    image, labels = lazy(folder)
+    measure(image[:, :64, :64], labels[:64, :64])  # compile
+    decode(folder, threads)
+    works: list[Callable[[], Any]] = [
+        lambda: decode(folder, threads),
+        lambda: measure(image, labels, features=[Intensity()], threads=threads),
+        lambda: measure(image, labels, threads=threads),
+    ]
+    rounds = np.array([[timed(work)[0] for work in works] for _ in range(ROUNDS)])  # in turn: round, work, wall or CPU
+    seconds, ratios = np.median(rounds, axis=0), rounds[:, 1:] / rounds[:, :1]
+    print(f"\n{CHANNELS} x {EDGE} x {EDGE} uint16 of zarr, {threads} threads, median of {ROUNDS} rounds")
+    print(f"decoding: {Cost(*seconds[0])}")
+    for number, name in enumerate(("intensity", "intensity and shape")):
+        (wall, cpu), (worst, _) = np.median(ratios[:, number], axis=0), ratios[:, number].max(axis=0)
+        print(f"{name}: {Cost(*seconds[number + 1])}; {wall:.2f} x decoding, worst {worst:.2f} x ({cpu:.2f} x CPU)")
+
+
+def test_measure_beside_peers(section: tuple[Path, list[Any]]) -> None:
     folder, outlines = section
     image, labels = lazy(folder)
-    threads = os.cpu_count() or 1
-    small = make_image(np.zeros((1, 64, 64), np.uint16), channels=["a"], pixel_size_um=None)
-    measure(small, np.ones((64, 64), np.int32), features=["intensity", "shape"])  # compile
-    rounds = [
-        (
-            timed(lambda: decode(folder, threads))[0],
-            timed(lambda: measure(image, labels, features=[Intensity()]))[0],
-            timed(lambda: measure(image, labels))[0],
-        )
-        for _ in range(5)
-    ]
-    decoding, mine, both = (fastest(costs) for costs in zip(*rounds, strict=True))
+    measure(image[:, :64, :64], labels[:64, :64])  # compile
+    mine = fastest([timed(lambda: measure(image, labels, features=[Intensity()]))[0] for _ in range(3)])
     memory = added_memory(lambda: measure(image, labels))
     table = measure(image, labels)
     ids, cells = table.obs["instance_id"].to_numpy(), table.n_obs
-    print(f"\n{CHANNELS} x {EDGE} x {EDGE} uint16 of zarr, {cells:,} cells, {threads} threads, best of 5")
-    print(f"decoding: {decoding}")
-    print(f"integrate, intensity: {mine.beside(decoding)} of decoding")
-    print(f"integrate, intensity and shape: {both.beside(decoding)}, {memory / 2**20:.0f} MB added", flush=True)
+    print("\n" + ", ".join(f"{name} {version(name)}" for name, module in PACKAGES.items() if find_spec(module)))
+    print(f"{CHANNELS} x {EDGE} x {EDGE} uint16 of zarr, {cells:,} cells, {os.cpu_count()} processors")
+    print(f"integrate, intensity: {mine}; with shape {memory / 2**20:.0f} MB added", flush=True)
     few = min(CHANNELS, 4)
     pixels, raster = np.asarray(image[:few].data), np.asarray(labels)
     cost, means = timed(lambda: [ndi.mean(channel, raster, ids) for channel in pixels])

@@ -24,12 +24,17 @@ from integrate.features.measure import measure
 from integrate.features.quantiles import Quantiles
 from integrate.model.image import make_image
 
+from .cost import Cost, timed
+from .cost import fastest as cheapest
+
 pytestmark = pytest.mark.benchmark
 
 EDGES = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_EDGES", "512,1024,2048,4096").split(",")]
 LARGEST_PEER = int(os.environ.get("INTEGRATE_BENCH_LARGEST_PEER", "1024"))
 PITCHES = (12, 24, 48, 96)
-CHUNKS = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_CHUNKS", "1024,512").split(",")]
+PEER_EDGE = int(os.environ.get("INTEGRATE_BENCH_PEER_EDGE", "1024"))
+PEER_PITCHES = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_PEER_PITCHES", "40,20").split(",")]
+PEER_CHUNKS = [int(edge) for edge in os.environ.get("INTEGRATE_BENCH_PEER_CHUNKS", "1024,512,256").split(",")]
 CHANNELS = 4
 
 
@@ -110,28 +115,39 @@ def test_time_hardly_grows_with_cells(tmp_path: Path) -> None:
         )
 
 
-def test_time_hardly_grows_with_chunks(tmp_path: Path) -> None:
+def test_the_peer_grows_with_pixels_times_chunks_and_measure_with_pixels(tmp_path: Path) -> None:
     """As people have images: four channels in zarr, both given the same Dask arrays."""
+    aggregate(stored(tmp_path, 64), lattice(64, 20)[0])  # compile
+    found = []
+    for chunk in PEER_CHUNKS:
+        image = stored(tmp_path, PEER_EDGE, chunk)
+        for pitch in PEER_PITCHES:
+            mine, slow, cells = _both(image, lattice(PEER_EDGE, pitch)[0], chunk)
+            products = PEER_EDGE**2 * (PEER_EDGE // chunk) ** 2 * CHANNELS
+            found.append(slow.cpu / products)
+            print(
+                f"\n{PEER_EDGE} x {PEER_EDGE} x {CHANNELS}, {cells:,} cells, chunks of {chunk}: {mine}; "
+                f"spatialdata.aggregate {slow.beside(mine)}; {found[-1] * 1e6:.2f} us CPU per pixel, chunk and channel",
+                flush=True,
+            )
+    whole = 4096**2 * 16 * 40
+    low, high = (whole * of(found) / 3600 for of in (min, max))
+    print(f"extrapolated to 40 x 4096 x 4096 in chunks of 1024: {low:.1f} to {high:.1f} hours of CPU")
+
+
+def _both(image: xr.DataArray, labels: np.ndarray, chunk: int) -> tuple[Cost, Cost, int]:
+    """Return what `measure` and spatialdata cost for the same means, and the number of cells."""
     import spatialdata as sd
     from spatialdata.models import Image2DModel, Labels2DModel
 
-    edge, pitch = 2048, 20
-    labels = lattice(edge, pitch)[0]
-    aggregate(stored(tmp_path, 64), lattice(64, pitch)[0])  # compile
-    for chunk in CHUNKS:
-        image, blocks = stored(tmp_path, edge, chunk), da.from_array(labels, chunks=chunk)
-        by = xr.DataArray(blocks, dims=("y", "x"))
-        measure(image, by, features=[Intensity()])  # compile
-        mine, table = fastest(lambda image=image, by=by: measure(image, by, features=[Intensity()]))
-        values, regions = Image2DModel.parse(image.data, dims=("c", "y", "x")), Labels2DModel.parse(by)
-        slow, told = fastest(lambda v=values, r=regions: sd.aggregate(values=v, by=r, agg_func="mean"), times=1)
-        held = next(iter(told.tables.values())).to_df()
-        np.testing.assert_allclose(np.sort(held.to_numpy()[:, 0]), np.sort(table.to_df()["a_mean"]), rtol=1e-6)
-        print(
-            f"\n{edge} x {edge} x {CHANNELS}, {table.n_obs:,} cells, chunks of {chunk}: {mine:.3f} s; "
-            f"spatialdata.aggregate {slow:.0f} s, {slow / mine:.0f} x",
-            flush=True,
-        )
+    by = xr.DataArray(da.from_array(labels, chunks=chunk), dims=("y", "x"))
+    table = measure(image, by, features=[Intensity()])  # compile
+    mine = cheapest([timed(lambda: measure(image, by, features=[Intensity()]))[0] for _ in range(5)])
+    values, regions = Image2DModel.parse(image.data, dims=("c", "y", "x")), Labels2DModel.parse(by)
+    slow, told = timed(lambda: sd.aggregate(values=values, by=regions, agg_func="mean"))
+    held = next(iter(told.tables.values())).to_df()
+    np.testing.assert_allclose(np.sort(held.to_numpy()[:, 0]), np.sort(table.to_df()["a_mean"]), rtol=1e-6)
+    return mine, slow, table.n_obs
 
 
 def draw(rows: np.ndarray) -> None:

@@ -36,6 +36,10 @@ TABLE = "x: {{reader: Table, kwargs: {{url: '{{CATALOG_DIR}}/a.csv', {0}}}}}"
         ("x: {reader: Table, kwargs: {}}", "entries.x.kwargs: needs `url`"),
         ("x: {reader: AssetTable, kwargs: {url: '{CATALOG_DIR}/a.csv'}}", "entries.x.kwargs.item: needs `reader`"),
         ("x: {reader: Table, kwargs: {url: [a]}}", "entries.x.kwargs.url: expected text, found a list"),
+        (
+            TABLE.format("") + "\nmetadata: {study: {identifiers: {n: {public: 'yes'}}}}",
+            "metadata.study.identifiers.n.public: expected true or false, found text",
+        ),
         (TABLE.format("") + "\nmetadata: {study: [1]}", "metadata.study: expected a mapping, found a list"),
         (TABLE.format("") + "\nmetadata: {channels: [DAPI]}", "channels[0]: expected a mapping, found text"),
         (TABLE.format("") + "\nmetadata: {study: {crosscheck: [{entry: a}]}}", "crosscheck[0]: needs `column`"),

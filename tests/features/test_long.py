@@ -7,7 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata as ad
+import dask.array as da
+import numpy as np
 import pytest
+import shapely
+import zarr
+
+from integrate.features.measure import measure
+from integrate.model.image import make_image
 
 KILLED = """
 import json, os, signal, sys
@@ -56,6 +64,74 @@ def test_a_killed_measurement_goes_on_where_it_was_and_gives_the_same_bits(tmp_p
     assert json.loads(resumed.stdout) == json.loads(straight.stdout)  # and nothing is left but seen.txt
     again = (broken / "seen.txt").stat().st_size - seen
     assert again <= (whole / "seen.txt").stat().st_size - seen + 2  # what was finished is not done again
+
+
+REGIONS = """
+import json, os, signal, sys
+import dask.array as da, numpy as np, shapely, zarr
+from integrate.features.measure import measure
+from integrate.model.image import make_image
+
+folder, regions, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def slow(block, block_info=None):
+    if block_info:
+        with open(folder + "/seen.txt", "a") as file:
+            file.write("x")
+        if os.path.getsize(folder + "/seen.txt") > int(os.environ["LAST"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return block
+
+noise = np.random.default_rng(0).integers(0, 9999, (1, 2400, 600), dtype=np.uint16)
+image = da.from_array(noise, chunks=(1, 600, 600)).map_blocks(slow, dtype="u2")
+os.environ["LAST"] = str(last)
+drawn = [shapely.box(10, 10, 500, 2300), shapely.Point(300, 1200).buffer(280)]
+found = drawn if regions == "drawn" else da.from_zarr(regions)
+table = measure(
+    make_image(image, channels=["a"], pixel_size_um=None), found, features=["intensity"], threads=1, resume=folder
+)
+print(json.dumps([table.X.tobytes().hex(), table.var.to_json(), table.obs.to_json()]))
+"""
+
+
+def told(table: ad.AnnData) -> list[str]:
+    return [table.X.tobytes().hex(), table.var.to_json(), table.obs.to_json()]
+
+
+def write_labels(path: Path, edge: int) -> Path:
+    y, x = np.mgrid[:2400, :600] // edge
+    stored = zarr.open_array(path, mode="w", shape=y.shape, chunks=(600, 600), dtype="i4")
+    stored[...] = y * (600 // edge) + x + 1
+    return path
+
+
+@pytest.mark.slow
+def test_a_killed_measurement_never_mixes_in_other_regions(tmp_path: Path) -> None:
+    cells, coarse = write_labels(tmp_path / "cells", 40), write_labels(tmp_path / "coarse", 60)
+    noise = np.random.default_rng(0).integers(0, 9999, (1, 2400, 600), dtype=np.uint16)
+    image = make_image(noise, channels=["a"], pixel_size_um=None)
+    drawn = [shapely.box(10, 10, 500, 2300), shapely.Point(300, 1200).buffer(280)]
+    sets = {"cells": da.from_zarr(cells), "drawn": drawn, "coarse": da.from_zarr(coarse)}
+    expected = {name: told(measure(image, regions, features=["intensity"])) for name, regions in sets.items()}
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    assert run(REGIONS, shared, cells, 3).returncode == -9
+    kept = sorted(shared.rglob("*.pickle"))
+    assert 1 <= len(kept) < 4  # blocks of the killed run
+    other = run(REGIONS, shared, "drawn", 1000)  # other regions, the same folder
+    assert json.loads(other.stdout) == expected["drawn"], other.stderr
+    assert sorted(shared.rglob("*.pickle")) == kept
+    seen = (shared / "seen.txt").stat().st_size
+    again = run(REGIONS, shared, cells, 1000)  # the first regions go on where they were
+    assert json.loads(again.stdout) == expected["cells"], again.stderr
+    # Dask calls the function once more, to see what it gives.
+    assert (shared / "seen.txt").stat().st_size - seen == 4 - len(kept) + 1
+    assert not list(shared.rglob("*.pickle"))
+    (shared / "seen.txt").unlink()
+    assert run(REGIONS, shared, cells, 3).returncode == -9
+    write_labels(cells, 60)  # segmented anew, under the same name
+    anew = json.loads(run(REGIONS, shared, cells, 1000).stdout)
+    assert anew == expected["coarse"]
 
 
 LARGE = """

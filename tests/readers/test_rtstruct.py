@@ -10,6 +10,7 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 
 from integrate.errors import AlignmentError, DataError, DatasetNotFoundError
 from integrate.readers.deidentify import KEY_VARIABLE, deidentify_dicom
@@ -106,6 +107,24 @@ def test_contours_elsewhere_are_refused(tmp_path: Path) -> None:
     image.attrs["integrate"]["frame_of_reference_uid"] = "9"
     with pytest.raises(AlignmentError, match="different frames of reference"):
         label_structures(between, image)
+
+
+def test_each_structure_is_checked_by_its_own_frame_of_reference(tmp_path: Path) -> None:
+    image = volume()
+    file = write_structures(tmp_path / "a.dcm", {"CT": [contour(image, 1, SQUARE)], "MR": [contour(image, 2, SQUARE)]})
+    plan = dcmread(file)
+    plan.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.5"
+    plan.save_as(file)
+    structures = read(file)
+    assert structures["frame_of_reference_uid"].tolist() == ["1.2.4", "1.2.5"]
+    with pytest.raises(
+        AlignmentError, match=r"the structures 'MR' and the volume have different .*draw only 'CT' with"
+    ):
+        label_structures(structures, image)
+    assert label_structures(structures, image, names="CT").values.any()
+    del image.attrs["integrate"]["frame_of_reference_uid"]
+    with pytest.raises(AlignmentError, match="lie in 2 frames of reference and the volume states none"):
+        label_structures(structures, image)
 
 
 def test_structures_read_deidentified_are_those_of_the_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
