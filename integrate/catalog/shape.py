@@ -189,7 +189,7 @@ _PARAMETERS = _map(
         default=_plain,
     )
 )
-_CHECKED = _needs(_map(entry=_text, column=_text), "entry", "column")
+_CHECKED = _needs(_map(entry=_text, column=_text, public=_truth), "entry", "column")
 _STUDY = _map(
     _any,
     index_event=_event,

@@ -201,7 +201,9 @@ def note_study(study: Study) -> None:
     _note({"kind": "column", "name": name} for name in ("source_id", *ID_COLUMNS, *sorted(keys - {"obs_names"})))
     for check in study.declared.get("crosscheck") or ():
         table = study.tables.get(str(check.get("entry")))
-        if "with" not in check and table is not None and check.get("column") in table.columns:
+        if "with" in check or check.get("public") is True:
+            continue
+        if table is not None and check.get("column") in table.columns:
             _note_column(table, str(check["column"]))  # another id of the same people
     if study.folder is None:
         for table in study.tables.values():

@@ -149,6 +149,14 @@ def test_a_study_notes_spellings_unread_ids_and_second_numbers(
     assert not shown["source_id"].str.startswith("MRN").any()
 
 
+def test_a_second_number_that_is_published_is_shown(notes: Path, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("column: insurance", "column: insurance, public: true"))
+    ig.open_study(ig.open_catalog(catalog))
+    assert current_mask().text("ins-9901 MRN-000007") == "ins-9901 [hospital of P-000007]"
+
+
 def write_study(folder: Path) -> None:
     (folder / "clinical.csv").write_text(
         "mrn,insurance,age\nMRN-000007,ins-9901,61\nMRN-000008,ins-9902,48\nGONE-44,ins-9903,50\n"
