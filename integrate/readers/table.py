@@ -160,9 +160,10 @@ def read_text_table(
             raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
         return table if table.index.names == [None] else table.reset_index()
     sep = separator or SEPARATORS.get(Path(path.name.lower().removesuffix(".zip")).suffix)
-    if sep is None or len(sep) != 1:
+    if sep is None or len(sep) != 1 or not sep.isascii() or sep in '"\r\n':
         raise DataError(
-            f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator= (one sign)"
+            f"cannot tell the separator of {path.name!r}; name it .csv or .tsv, or give separator= (one sign of ASCII, "
+            "no quote and no line break)"
         )
     header = next(_rows(path, sep), [])
     if header[:1] == [""] and row_names is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
@@ -61,6 +61,7 @@ class TestContract(ReaderTests):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(seed=7069, turned=False)
 @given(seed=st.integers(0, 10_000), turned=st.booleans())
 def test_voxels_inside_are_those_a_slow_test_finds(
     tmp_path_factory: pytest.TempPathFactory, seed: int, *, turned: bool
@@ -72,8 +73,10 @@ def test_voxels_inside_are_those_a_slow_test_finds(
     file = write_structures(tmp_path_factory.mktemp("r") / "a.dcm", {"star": [contour(image, 2, star)]})
     labels = label_structures(read(file), image)
     polygon = shapely.Polygon(star)
-    expected = np.array([[polygon.contains(shapely.Point(i, j)) for i in range(9)] for j in range(6)])
-    np.testing.assert_array_equal(labels.values[2] > 0, expected)
+    centres = [[shapely.Point(i, j) for i in range(9)] for j in range(6)]
+    expected = np.array([[polygon.contains(centre) for centre in row] for row in centres])
+    told = np.array([[polygon.exterior.distance(centre) > 1e-4 for centre in row] for row in centres])  # files round
+    np.testing.assert_array_equal((labels.values[2] > 0)[told], expected[told])
     assert not labels.values[[0, 1, 3]].any()
 
 

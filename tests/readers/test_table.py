@@ -104,6 +104,9 @@ def test_separator_is_told_by_the_name_or_given(tmp_path: Path) -> None:
     assert Table(url=write(tmp_path, "a;b\n1;2\n", "t.dat"), separator=";").read().shape == (1, 2)
     with pytest.raises(DataError, match=r"cannot tell the separator of 't.dat'"):
         Table(url=str(tmp_path / "t.dat")).read()
+    for sign in ("\x80", "ab", "\n", '"'):
+        with pytest.raises(DataError, match="one sign of ASCII"):
+            Table(url=str(tmp_path / "t.dat"), separator=sign).read()
 
 
 def test_boolean_words_are_booleans_and_missing_stays_missing(tmp_path: Path) -> None:
