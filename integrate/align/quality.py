@@ -29,6 +29,12 @@ TILES = 8
 #: Blocks of a volume: their edge, how far around each is looked and in which steps (voxels), and the share of those
 #: offsets that must fit worse. A limb is alike for centimetres along its axis, so the best offset itself says little.
 BLOCK, AROUND, STRIDE, WORSE = 20, 4, 2, 0.9
+#: Volumes of different kinds fit best some millimetres from where they belong, by every measure of the pictures.
+UNVERIFIED = (
+    "Pictures of different kinds can fit best several millimetres off: declare how the volumes lie (one space, one "
+    "frame of reference, a transform in the catalog, declared=…), give landmarks to check against "
+    "(check=LandmarkPairs(…)), or accept it with Gates(unverified=True)"
+)
 #: A tile agrees when it fits best within this many working pixels of where it is.
 NEAR = 1.8
 
@@ -48,15 +54,17 @@ class Gates:
         Largest share of places at which the transform folds.
     inverse
         Largest median distance, in working pixels, between where a place started and where registering forth and back
-        brings it.
+        brings it; of volumes that bend a third of it, as a bend fits also wrong pairs.
     scale
         Largest factor by which lengths may grow or shrink, between pictures in one unit.
     landmark
         Largest median error of the landmarks, each predicted from the others, in the unit of the fixed space; None asks
-        for none.
+        for none, and of landmarks that only check for one working pixel.
     displacement
         Largest mean distance, in working pixels, from the placement that both images declare (one space, or one frame
         of reference of a scanner); None takes any, and looks for it everywhere.
+    unverified
+        Whether to take volumes of different kinds (CT, MR, PET) although nothing but the pictures says how they lie.
 
     Examples
     --------
@@ -71,6 +79,7 @@ class Gates:
     scale: float = 2.0
     landmark: float | None = None
     displacement: float | None = 1.0
+    unverified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +106,17 @@ class Quality:
         corners of the fixed picture. NaN where none is declared.
     landmark_fit, landmark_left_out
         Median distance of landmarks in the fixed unit: as fitted, and each predicted from the others.
+    landmark_check
+        Median distance, in the fixed unit, of landmarks that took no part in the registration.
     working_pixel
         Edge of a working pixel in the fixed unit.
     unit
         That unit.
     elastic
         Whether the transform bends.
+    unverified
+        Why pictures alone cannot vouch for the result, e.g. ``"kinds differ (PT, CT), nothing declared"``; empty where
+        they can, or where something else does.
     """
 
     information_before: float = math.nan
@@ -117,11 +131,13 @@ class Quality:
     scale: float = math.nan
     landmark_fit: float = math.nan
     landmark_left_out: float = math.nan
+    landmark_check: float = math.nan
     displacement: float = math.nan
     displacement_corners: float = math.nan
     working_pixel: float = math.nan
     unit: str = ""
     elastic: bool = False
+    unverified: str = ""
 
     def faults(self, gates: Gates) -> list[str]:
         """Return which gates are missed, in words; what was not looked at is not missed."""
@@ -142,6 +158,7 @@ class Quality:
                 self.scale > gates.scale or self.scale < 1 / gates.scale,
                 f"lengths change by {self.scale:.2f}, at most {gates.scale:g} may",
             ),
+            (bool(self.unverified) and not gates.unverified, f"not verified: {self.unverified}. {UNVERIFIED}"),
         ]
         if gates.displacement is not None:
             tests.append(
@@ -153,11 +170,11 @@ class Quality:
                     "Gates(displacement=…) allows more where something moved",
                 )
             )
-        if gates.landmark is not None:
-            missed = self.landmark_left_out > gates.landmark
-            tests.append(
-                (missed, f"landmarks are missed by {self.landmark_left_out:.3g} {self.unit}, {gates.landmark:g} may")
-            )
+        asked = [math.inf, self.working_pixel] if gates.landmark is None else [gates.landmark] * 2
+        limits = zip((self.landmark_left_out, self.landmark_check), asked, strict=True)
+        tests += [
+            (far > limit, f"landmarks are missed by {far:.3g} {self.unit}, {limit:.3g} may") for far, limit in limits
+        ]
         return [text for missed, text in tests if missed]
 
     @classmethod

@@ -19,7 +19,7 @@ from integrate.align.space import Space, check_meets
 from integrate.align.store import hash_transform, read_notes, read_transform, write_transform
 from integrate.align.transform import Affine, Chain, Transform, identity
 from integrate.align.working import Picture, draw_picture, pull_picture, working_sizes
-from integrate.errors import AlignmentError, RegistrationError
+from integrate.errors import AlignmentError, RegistrationError, warn
 from integrate.model.html import Html, card, rows
 from integrate.model.image import image_notes
 from integrate.model.progress import follow
@@ -32,6 +32,10 @@ __all__ = ["Registration", "register", "register_stack"]
 
 #: Bytes of the picture in a card.
 MAX_PICTURE: Final = 30_000
+#: By how much nearer a bent volume must come back: bends fit wrong pairs too, and right ones come back within a half.
+BENT: Final = 3
+#: What catalogs call the modalities of DICOM.
+SYNONYMS: Final = {"PET": "PT", "MRI": "MR"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +87,11 @@ class Registration:
             ("scale", f"{found.scale:.3f}, {'elastic' if found.elastic else 'affine'}"),
             ("from the declared place", f"{found.displacement:.3g}, corners {found.displacement_corners:.3g} {unit}"),
             ("landmarks", f"fit {found.landmark_fit:.3g}, left out {found.landmark_left_out:.3g} {unit}"),
+            ("landmarks that only check", f"{found.landmark_check:.3g} {unit}"),
             ("working pixel", f"{found.working_pixel:.3g} {unit}"),
         ]
+        if found.unverified:
+            body.insert(0, ("not verified", found.unverified))
         shown = [row for row in body if "nan" not in row[1]]
         data = base64.b64encode(_png(self.picture)).decode()
         image = Html(
@@ -101,6 +108,7 @@ def register(
     method: MutualInformation | LandmarkPairs | None = None,
     gates: Gates | None = None,
     declared: Affine | None = None,
+    check: LandmarkPairs | None = None,
     moving_space: str | None = None,
     fixed_space: str | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -118,6 +126,8 @@ def register(
     declared
         How the images are known to lie, from the moving to the fixed space. By default they are taken to lie on each
         other when they share a space, or, of volumes, a frame of reference of DICOM; else nothing is known.
+    check
+        Landmarks, e.g. fiducials, that take no part but are measured afterwards; see `Gates.landmark`.
     moving_space, fixed_space
         The coordinate system of an element that lies in several.
     cache
@@ -131,8 +141,9 @@ def register(
     Raises
     ------
     RegistrationError
-        If no transform passes the gates: pictures of two things, too little overlap, or a bad optimum. Its ``quality``
-        holds what was measured.
+        If no transform passes the gates: pictures of two things, too little overlap, or a bad optimum; or if volumes
+        of different kinds (`modality` of their notes; an unknown one counts as different) have neither a declared
+        placement nor landmarks. Its ``quality`` holds what was measured.
     AlignmentError
         If an image does not say in which space it lies, or `declared` leads from or to another one.
 
@@ -140,7 +151,8 @@ def register(
     -----
     Working pictures of at most 400 pixels per edge; similarities from 12 angles, the best refined to an affine and a
     B-spline by Mattes mutual information (SimpleITK). Volumes of at most 80 voxels per edge keep lengths and angles:
-    rigid, from three angles and two aims, by normalised mutual information of ranks. What is reported is measured anew,
+    rigid, from three angles and two aims, by normalised mutual information of ranks; with
+    ``MutualInformation(elastic=True)`` a B-spline that resists bending follows. What is reported is measured anew,
     apart from what was optimised: in tiles all over the picture, is where it lies also where it fits best?
 
     A declared placement is evidence that pictures rarely better: the search starts there, moves from it only where more
@@ -165,7 +177,7 @@ def register(
     sizes = working_sizes(moving, fixed, working_pixel=wanted)
     there = draw_picture(moving, size=sizes[0], channel=channels[0])
     here = draw_picture(fixed, size=sizes[1], channel=channels[1])
-    settings = hash_settings({"method": how, "gates": needed})
+    settings = hash_settings({"method": how, "gates": needed, "check": check})
     asked = {"moving": _named(there), "fixed": _named(here), "settings": settings, "version": __version__}
     asked["declared"] = hash_transform(known) if known else ""
     kept = None if cache is None else Path(cache) / f"{hash_settings(asked)}.zarr"
@@ -175,9 +187,14 @@ def register(
     else:
         way, moved, quality = _found(here, there, how, None if known is None else known.inverse(), needed)
         forth = way.inverse()
-        _check(quality, needed, ends)
-        if kept is not None:
-            write_transform(forth, kept, notes={"quality": quality.as_dict(), "inputs": asked})
+        quality = replace(quality, landmark_check=float("nan") if check is None else _missed(check, forth))
+    vouched = isinstance(how, LandmarkPairs) or check is not None or (known and needed.displacement is not None)
+    quality = replace(quality, unverified="" if vouched else _doubt(moving, fixed, ends))
+    _check(quality, needed, ends)
+    if kept is not None and not kept.is_dir():
+        write_transform(forth, kept, notes={"quality": quality.as_dict(), "inputs": asked})
+    if quality.unverified:
+        warn(f"{ends[0].name!r} on {ends[1].name!r} is not verified: {quality.unverified}; look at the checkerboard")
     record("register", transform=hash_transform(forth), settings=settings, quality=quality.as_dict())
     return Registration(forth, quality, _checkerboard(here.values, moved), settings)
 
@@ -203,6 +220,26 @@ def _declared(moving: Any, fixed: Any, ends: Sequence[Space], given: Affine | No
         return None  # elements may be placed anywhere, and slides are not placed by their frame
     frames = [image_notes(one).get("frame_of_reference_uid") for one in (moving, fixed)]
     return identity(*ends) if frames[0] and frames[0] == frames[1] else None
+
+
+def _doubt(moving: Any, fixed: Any, ends: Sequence[Space]) -> str:
+    """Return why the pictures of two volumes cannot vouch for how they lie; empty where they can."""
+    if ends[1].ndim == 2:
+        return ""
+    said = [str(image_notes(one).get("modality") or "").upper() for one in (moving, fixed)]
+    kinds = [SYNONYMS.get(one, one) for one in said]
+    if kinds[0] and kinds[0] == kinds[1]:
+        return ""
+    what = "kinds differ" if all(kinds) else "kinds are not both known"
+    return f"{what} ({', '.join(one or 'no modality' for one in kinds)}), nothing declared"
+
+
+def _missed(check: LandmarkPairs, forth: Transform) -> float:
+    """Return the median distance by which a transform misses landmarks."""
+    import numpy as np
+
+    here, there = check.positions()
+    return float(np.median(np.linalg.norm(forth.map_points(here) - there, axis=1)))
 
 
 def _named(picture: Picture) -> str:
@@ -235,10 +272,12 @@ def _found(
 
 
 def _check(quality: Quality, gates: Gates, ends: Sequence[Space]) -> None:
+    if quality.elastic and ends[1].ndim == 3:
+        gates = replace(gates, inverse=gates.inverse / BENT)
     faults = quality.faults(gates)
     if faults:
         hint = ". Do both show the same tissue? Try landmarks, other channels or MutualInformation(mirrored=True)"
-        only_moved = not quality.faults(replace(gates, displacement=None))
+        only_moved = not quality.faults(replace(gates, displacement=None, unverified=True))
         error = RegistrationError(
             f"{ends[0].name!r} could not be laid on {ends[1].name!r}: {'; '.join(faults)}{'' if only_moved else hint}"
         )
@@ -326,11 +365,9 @@ def _measured(
 def _landmark_errors(how: LandmarkPairs, way: Transform) -> tuple[float, float]:
     import numpy as np
 
-    here, there = how.positions()
     left_out = left_out_errors(how, way.target, way.source)
-    fit = np.linalg.norm(way.inverse().map_points(here) - there, axis=1)
     known = np.isfinite(left_out).any()
-    return float(np.median(fit)), float(np.nanmedian(left_out)) if known else float("nan")
+    return _missed(how, way.inverse()), float(np.nanmedian(left_out)) if known else float("nan")
 
 
 def _flat(way: Transform) -> Affine:

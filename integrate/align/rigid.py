@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from integrate.align.working import Picture
 
-__all__ = ["find_rigid", "refine_rigid"]
+__all__ = ["find_rigid", "refine_rigid", "smoothed"]
 
 BINS = 24
 #: Levels: smoothing in voxels, samples, first step in millimetres and in which part of one the search ends.
@@ -101,7 +101,7 @@ class _Search:
         import numpy as np
 
         sigma, count, step, tolerance = level
-        here = _smoothed(fixed.values, sigma)
+        here = smoothed(fixed.values, sigma)
         index = np.argwhere(np.isfinite(here))
         if len(index) > count:
             index = index[np.random.default_rng(seed).choice(len(index), count, replace=False)]
@@ -113,7 +113,7 @@ class _Search:
         return cls(
             points=fixed.grid.affine.map_points(index[:, ::-1] + 0.5),
             codes=codes,
-            there=_smoothed(moving.values, sigma),
+            there=smoothed(moving.values, sigma),
             to_index=half @ moving.grid.affine.inverse().array,
             centre=outer.mean(axis=0),
             radius=float(np.linalg.norm(np.ptp(outer, axis=0))) / 4,
@@ -148,7 +148,7 @@ class _Search:
         return np.asarray(start @ matrix)
 
 
-def _smoothed(values: np.ndarray[Any, Any], sigma: float) -> np.ndarray[Any, Any]:
+def smoothed(values: np.ndarray[Any, Any], sigma: float) -> np.ndarray[Any, Any]:
     """Return a volume blurred by its known voxels alone."""
     import numpy as np
     from scipy.ndimage import gaussian_filter

@@ -88,6 +88,7 @@ def test_the_bar_is_full_when_all_is_done(pair: Pair) -> None:
     settle_way(here, there, way, quick, tick=lambda: ticks.append("settle"))
     assert ticks.count("settle") == count_ticks(quick, 2, search=False) == 2
     assert count_ticks(MutualInformation(), 3, search=True) == 3 + 3 + 2
+    assert count_ticks(MutualInformation(elastic=True), 3, search=True) == 3 + 1 + 3 + 3
 
 
 def test_gates_are_the_users(pair: Pair) -> None:

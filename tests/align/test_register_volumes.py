@@ -1,7 +1,8 @@
-"""CT, MR and PET of one drawn limb are laid on each other after a move; another person's limb is refused."""
+"""CT, MR and PET of one drawn limb are laid on each other after a move or a bend; another person's limb is refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from integrate.align.quality import Gates
 from integrate.align.register import Registration, register
 from integrate.align.space import Space
 from integrate.align.transform import Affine, DisplacementField, Transform, identity
-from integrate.errors import AlignmentError, ParameterError, RegistrationError, UnitError
+from integrate.errors import AlignmentError, IntegrateWarning, ParameterError, RegistrationError, UnitError
 from integrate.features.radiomics.volume import make_volume
 
 AXES = ("x", "y", "z")
@@ -64,6 +65,7 @@ def scan(modality: str, *, way: Transform | None = None, person: int = 1) -> Any
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = spacing[::-1] / 2
     volume = make_volume((values + noise).astype(np.float32), spacing_mm=spacing.tolist(), affine_lps=affine.tolist())
+    volume.attrs["integrate"]["modality"] = {"PET": "PT"}.get(modality, modality)
     return ig.set_space(volume, name="patient" if way is None else "table")
 
 
@@ -82,7 +84,9 @@ def error(found: Registration, way: Transform) -> float:
 
 @pytest.mark.parametrize(("moving", "fixed"), [("CT", "MR"), ("PET", "CT")])
 def test_a_moved_scan_of_another_modality_is_found(moving: str, fixed: str) -> None:
-    found = register(scan(moving, way=moved()), scan(fixed))
+    with pytest.warns(IntegrateWarning, match="'table' on 'patient' is not verified: kinds differ"):
+        found = register(scan(moving, way=moved()), scan(fixed), gates=Gates(unverified=True))
+    assert "not verified" in found._repr_html_()
     assert error(found, moved()) < 2.0  # half a voxel
     linear = np.array(found.transform.matrix)[:3, :3]  # type: ignore[attr-defined]
     np.testing.assert_allclose(linear @ linear.T, np.eye(3), atol=1e-9)  # lengths in a patient do not change
@@ -118,8 +122,10 @@ def test_scans_of_one_frame_of_reference_start_where_the_scanner_put_them() -> N
     found = register(pet, ct, method=QUICK)
     assert 0 <= found.quality.displacement <= found.quality.displacement_corners < 4  # a voxel
     coarse = MutualInformation(check_inverse=False, angles=(0.0,), working_pixel=8.0)
-    other = register(pet, framed(ct, "1.2.4", space="ct"), method=coarse)
-    assert np.isnan(other.quality.displacement)  # two sessions: nothing is declared
+    with pytest.warns(IntegrateWarning, match="is not verified"):  # two sessions: nothing is declared
+        other = register(pet, framed(ct, "1.2.4", space="ct"), method=coarse, gates=Gates(unverified=True))
+    assert np.isnan(other.quality.displacement)
+    assert found.quality.unverified == ""
     assert "from the declared place" in found._repr_html_()
     assert "from the declared place" not in other._repr_html_()
 
@@ -136,7 +142,11 @@ def test_pictures_do_not_overrule_a_declared_placement() -> None:
     assert error(found, moved((0, 0, 0), (12, 0, 0))) < 4  # within a voxel
     assert found.quality.displacement == pytest.approx(12, abs=1)
     everywhere = MutualInformation(check_inverse=False, angles=(0.0,), working_pixel=8.0)
-    again = register(pet, ct, method=everywhere, declared=said, gates=Gates(displacement=None))
+    with pytest.raises(RegistrationError, match="not verified: kinds differ"):
+        register(pet, ct, method=everywhere, declared=said, gates=Gates(displacement=None))
+    free = Gates(displacement=None, unverified=True)
+    with pytest.warns(IntegrateWarning, match="is not verified"):
+        again = register(pet, ct, method=everywhere, declared=said, gates=free)
     assert again.quality.displacement == pytest.approx(12, abs=3)
     with pytest.raises(AlignmentError, match="the moving image lies in space 'table'"):
         register(pet, ct, declared=said.inverse())
@@ -149,9 +159,130 @@ def test_what_was_moved_has_left_its_frame_of_reference() -> None:
     assert ig.resample(ct, pixel_size=5.0, labels=False).attrs["integrate"]["frame_of_reference_uid"] == "1.2.3"
 
 
-def test_volumes_do_not_bend() -> None:
-    with pytest.raises(ParameterError, match=r"volumes are registered rigidly: .* LandmarkPairs\(kind='spline'\)"):
-        register(scan("CT", way=moved()), scan("CT"), method=MutualInformation(elastic=True))
+COARSE = MutualInformation(check_inverse=False, angles=(0.0,), working_pixel=6.0)
+
+
+@pytest.mark.parametrize("kind", ["MR", ""])
+def test_volumes_of_different_kinds_need_more_than_pictures(kind: str) -> None:
+    """The two lie right, and no number of theirs could say so: a wrong placement scores as well in real patients."""
+    ct, other = scan("CT"), scan("MR", way=moved())
+    other.attrs["integrate"]["modality"] = kind
+    said = r"not verified: kinds differ \(MR, CT\)" if kind else r"kinds are not both known \(no modality, CT\)"
+    with pytest.raises(RegistrationError, match=said) as caught:
+        register(other, ct, method=COARSE)
+    for way_out in ("declared=", "check=LandmarkPairs", r"Gates(unverified=True)"):
+        assert way_out in str(caught.value)
+    assert "same tissue" not in str(caught.value)
+    assert caught.value.quality.agreement > 0.4
+
+
+def test_landmarks_that_only_check_vouch_for_a_placement(tmp_path: Path) -> None:
+    ct, mr = scan("CT"), scan("MR", way=moved())
+    here = np.array([[40.0, 50, 60], [110, 60, 50], [70, 120, 90], [60, 70, 120], [100, 100, 100]])
+    right = LandmarkPairs(moved().map_points(here), here)
+    found = register(mr, ct, method=COARSE, check=right, cache=tmp_path)
+    assert 0 < found.quality.landmark_check < 3
+    assert found.quality.unverified == ""
+    assert "landmarks that only check" in found._repr_html_()
+    again = register(mr, ct, method=COARSE, check=right, cache=tmp_path)
+    assert again.quality.as_dict() == found.quality.as_dict()
+    wrong = LandmarkPairs(moved().map_points(here) + 7.0, here)
+    with pytest.raises(RegistrationError, match=r"landmarks are missed by [\d.]+ mm, 6 may"):
+        register(mr, ct, method=COARSE, check=wrong, cache=tmp_path)
+    assert register(mr, ct, method=COARSE, check=wrong, gates=Gates(landmark=15)).quality.landmark_check > 10
+
+
+def test_what_was_kept_is_doubted_anew(tmp_path: Path) -> None:
+    first, other = scan("CT", way=moved()), scan("CT")
+    register(first, other, method=COARSE, cache=tmp_path)
+    other.attrs["integrate"]["modality"] = ""
+    with pytest.raises(RegistrationError, match="kinds are not both known"):
+        register(first, other, method=COARSE, cache=tmp_path)
+
+
+def lumps(way: Transform | None = None, *, person: int = 1, noise: float = 20.0) -> Any:
+    """A CT of 160 mm edge full of organs, or of where `way` takes it."""
+    rng = np.random.default_rng(person)
+    index = np.indices((40, 40, 40)).reshape(3, -1).T
+    places = (index + 0.5)[:, ::-1] * 4.0
+    at = places if way is None else way.inverse().map_points(places)
+    values = np.where((((at - 80) / [70, 62, 76]) ** 2).sum(1) < 1, 0.0, -900.0)
+    for _ in range(70):
+        middle, size, grey = rng.uniform(25, 135, 3), rng.uniform(6, 16, 3), rng.uniform(-200, 500)
+        values[((((at - middle) / size) ** 2).sum(1) < 1) & (values > -900)] = grey
+    drawn = ndi.gaussian_filter(values.reshape(40, 40, 40), 0.6)
+    drawn += np.random.default_rng(0 if way is None else 1).normal(0, noise, drawn.shape)
+    centres = np.diag([4.0, 4, 4, 1])
+    centres[:3, 3] = 2
+    volume = make_volume(drawn.astype(np.float32), spacing_mm=(4, 4, 4), affine_lps=centres.tolist())
+    volume.attrs["integrate"]["modality"] = "CT"
+    return ig.set_space(volume, name="patient" if way is None else "table")
+
+
+def planted(size: float = 6.0) -> DisplacementField:
+    nodes = np.stack(np.meshgrid(*[np.arange(21) * 10.0 - 20] * 3, indexing="ij")[::-1], axis=-1)
+    return DisplacementField(size * np.sin(nodes / 40 + 1)[..., [1, 2, 0]], (-20,) * 3, (10,) * 3, PATIENT, TABLE)
+
+
+ELASTIC, SAID = MutualInformation(elastic=True), identity(TABLE, PATIENT)
+
+
+@pytest.fixture(scope="module")
+def bent() -> Registration:
+    return register(lumps(planted()), lumps(), method=ELASTIC, declared=SAID, gates=Gates(displacement=3))
+
+
+def test_a_bent_volume_is_found_well_below_a_voxel(bent: Registration) -> None:
+    once = MutualInformation(check_inverse=False)
+    flat = register(lumps(planted()), lumps(), method=once, declared=SAID, gates=Gates(displacement=6))
+    assert error(flat, planted()) > 4  # a voxel
+    assert error(bent, planted()) < 1
+    quality = bent.quality
+    assert quality.elastic
+    assert quality.folding == 0
+    assert quality.jacobian[1] - quality.jacobian[0] > 0.1
+    assert quality.inverse < quality.working_pixel
+    assert quality.agreement > 0.9
+    assert quality.information_after > flat.quality.information_after + 0.1
+
+
+def test_a_bend_is_stored_beside_and_applied(bent: Registration, tmp_path: Path) -> None:
+    way = ig.read_transform(ig.write_transform(bent.transform, tmp_path / "bend.zarr"))
+    marks = np.random.default_rng(4).uniform(45, 115, (50, 3))
+    there = planted().map_points(marks)
+    carried = ig.move(there, way)
+    np.testing.assert_array_equal(carried, ig.move(there, bent.transform))
+    np.testing.assert_allclose(ig.move(carried, way.inverse()), there, atol=1e-6)
+    scanned = lumps(planted(), noise=0)
+    labels = scanned.copy(data=(scanned.values > 100).astype(np.int16) * 7)
+    back = ig.resample(labels, way, like=lumps(), labels=True)
+    assert set(np.unique(back.values)) == {0, 7}
+    truth = lumps(noise=0).values > 100
+    dice = [2 * (one & truth).sum() / (one.sum() + truth.sum()) for one in (back.values == 7, labels.values == 7)]
+    assert dice[0] > 0.8
+    assert dice[0] > dice[1] + 0.1
+    laid = ig.resample(scanned, way, like=lumps(), labels=False).values[8:-8, 8:-8, 8:-8]
+    assert np.corrcoef(laid.ravel(), lumps().values[8:-8, 8:-8, 8:-8].ravel())[0, 1] > 0.9
+
+
+def test_a_bend_makes_no_pair_of_two_people() -> None:
+    with pytest.raises(RegistrationError, match=r"forth and back misses by [\d.]+ working pixels, 1 may"):
+        register(scan("CT", way=moved(), person=4), scan("CT"), method=ELASTIC)
+
+
+def test_a_volume_that_does_not_bend_stays_straight() -> None:
+    found = register(lumps(SAID.inverse()), lumps(), method=ELASTIC, declared=SAID)
+    assert error(found, SAID.inverse()) < 0.5
+
+
+def test_no_volume_is_mirrored() -> None:
+    with pytest.raises(ParameterError, match="no volume is the mirror image of a patient"):
+        register(scan("CT", way=moved()), scan("CT"), method=MutualInformation(mirrored=True))
+
+
+def test_a_bend_is_always_registered_back() -> None:
+    with pytest.raises(ParameterError, match="only the way back tells a bent volume from a wrong pair"):
+        register(lumps(planted()), lumps(), method=MutualInformation(elastic=True, check_inverse=False))
 
 
 def test_landmarks_bend_a_volume() -> None:
