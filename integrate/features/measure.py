@@ -9,12 +9,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from integrate.align.grid import read_grid
-from integrate.errors import ParameterError, closest, some
+from integrate.errors import ParameterError, closest, some, warn
 from integrate.features.brightfield import Brightfield
 from integrate.features.family import FeatureFamily
 from integrate.features.grid import check_image, check_labels, image_grid, image_to_labels, shapes_to_image, shared_ids
 from integrate.features.intensity import Intensity
-from integrate.features.outlines import Outlines, as_frame, is_outlines, make_outlines
+from integrate.features.outlines import Drawn, Outlines, as_frame, is_outlines, make_outlines
 from integrate.features.position import Position
 from integrate.features.quantiles import Quantiles
 from integrate.features.rasters import LabelRaster, PlacedLabels
@@ -213,8 +213,8 @@ def measure(
         ids=ids,
         notes={"ids": ids, **place, **origin, **file, TRACE: note_trace(trace_of(image, regions))},
         input_hashes={True: origin["input_hash"], False: labels_hash},
-        names=source.names if isinstance(source, (Outlines, VolumeOutlines)) else None,
-        covered=source.covered if isinstance(source, (Outlines, VolumeOutlines)) else None,
+        names=source.names if isinstance(source, Drawn) else None,
+        covered=source.covered if isinstance(source, Drawn) else None,
     )
     record("measure", region=name, ids=ids, instances=table.n_obs, features=table.n_vars, **origin, **file)
     return table
@@ -253,7 +253,11 @@ def _outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) ->
 def _volume_outlines(image: xr.DataArray, shapes: Any, grid: Grid, unit: str | None) -> VolumeOutlines:
     frame = as_frame(shapes)
     if "roi_name" in frame and "kind" in frame:  # of RtStruct: points and open lines enclose nothing
-        frame = frame[frame["kind"].isin(CLOSED)].set_index("roi_name")
+        closed = frame[frame["kind"].isin(CLOSED)].set_index("roi_name")
+        without = [str(name) for name in frame["roi_name"].unique() if name not in closed.index]
+        if without:
+            warn(f"{len(without)} structures enclose nothing (points or open lines) and have no row: {some(without)}")
+        frame = closed
     return make_volume_outlines(frame, shapes_to_volume(image, frame, grid, unit), grid.shape)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "Drawn",
     "Outlines",
     "as_frame",
     "check_geometry",
@@ -50,23 +51,12 @@ def as_frame(regions: Any) -> gpd.GeoDataFrame:
     return regions if key is None else regions.set_index(key)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlines:
-    """Packed outlines in pixels of the image, ready to be filled; region ``i`` is row ``i`` of the table they are from.
+class Drawn:
+    """Regions that are drawn, on an image or in a volume, and so need no raster of labels."""
 
-    A region is counted as a whole, for its place and shape, in the one block in which it starts.
-    """
+    __slots__ = ()
 
-    shape: tuple[int, ...]
     names: np.ndarray[Any, Any]
-    covered: np.ndarray[Any, Any]
-    xy: np.ndarray[Any, Any]
-    rings: np.ndarray[Any, Any]
-    parts: np.ndarray[Any, Any]
-    centres: np.ndarray[Any, Any]
-    squares: np.ndarray[Any, Any]
-    to_world: np.ndarray[Any, Any]
-    boxes: np.ndarray[Any, Any]
     print: str
 
     @property
@@ -83,6 +73,26 @@ class Outlines:
     def name(self, prints: int) -> str:
         """Return a text that changes with the regions; outlines do not need the fingerprints of the blocks."""
         return self.print
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines(Drawn):
+    """Packed outlines in pixels of the image, ready to be filled; region ``i`` is row ``i`` of the table they are from.
+
+    A region is counted as a whole, for its place and shape, in the one block in which it starts.
+    """
+
+    shape: tuple[int, ...]
+    names: np.ndarray[Any, Any]
+    covered: np.ndarray[Any, Any]
+    xy: np.ndarray[Any, Any]
+    rings: np.ndarray[Any, Any]
+    parts: np.ndarray[Any, Any]
+    centres: np.ndarray[Any, Any]
+    squares: np.ndarray[Any, Any]
+    to_world: np.ndarray[Any, Any]
+    boxes: np.ndarray[Any, Any]
+    print: str
 
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the pixels of regions in a window, and all pixels of those that start there."""

@@ -164,7 +164,12 @@ def _patient_affine(volume: xr.DataArray, shapes: Any) -> np.ndarray[Any, Any]:
             "the shapes are in the patient (LPS) and the volume has no affine_lps; give unit= or the file"
         )
     key = "frame_of_reference_uid"
-    stated = set(shapes[key]) if key in shapes else {theirs.get(key)}
-    if mine.get(key) and {one for one in stated if one} - {mine[key]}:
+    stated = {one for one in (shapes[key] if key in shapes else [theirs.get(key)]) if one}
+    if mine.get(key) and stated - {mine[key]}:
         raise AlignmentError("the shapes and the volume have different frames of reference; register them first")
+    if not mine.get(key) and len(stated) > 1:
+        raise AlignmentError(
+            f"the shapes lie in {len(stated)} frames of reference and the volume states none, so that no more than one "
+            "can be right; give those of its own"
+        )
     return np.array(mine["affine_lps"], np.float64)

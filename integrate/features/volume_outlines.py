@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrate.errors import AlignmentError
 from integrate.features.blocks import Block, Look, Window
-from integrate.features.outlines import Outlines, pack_rings
+from integrate.features.outlines import Drawn, Outlines, pack_rings
 from integrate.features.sections import Sections, make_sections
 from integrate.model.provenance import hash_array, hash_settings
 
@@ -19,7 +19,7 @@ __all__ = ["VolumeOutlines", "make_volume_outlines"]
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeOutlines:
+class VolumeOutlines(Drawn):
     """Regions as flat outlines, each of which fills some planes; those of one region come one after another.
 
     `begins` says where the outlines of each region begin, `planes` the first and one past the last plane of each
@@ -35,21 +35,6 @@ class VolumeOutlines:
     planes: np.ndarray[Any, Any]
     boxes: np.ndarray[Any, Any]
     print: str
-
-    @property
-    def raster(self) -> None:
-        """No raster whose chunks the blocks should follow."""
-        return
-
-    def every_id(self) -> np.ndarray[Any, Any]:
-        """Return the ids of all regions, also of those without a voxel."""
-        import numpy as np
-
-        return np.arange(len(self.names), dtype=np.int64)
-
-    def name(self, prints: int) -> str:
-        """Return a text that changes with the regions; outlines do not need the fingerprints of the blocks."""
-        return self.print
 
     def look(self, window: Window, fingerprint: Any) -> Look:
         """Return the voxels of regions in a window, and all voxels of those that start there."""

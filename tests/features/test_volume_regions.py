@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from spatialdata.transformations import Identity, Scale
 
 import integrate as ig
-from integrate.errors import AlignmentError, DataError, IdentityError, ParameterError, UnitError
+from integrate.errors import AlignmentError, DataError, IdentityError, IntegrateWarning, ParameterError, UnitError
 from integrate.features.measure import measure
 from integrate.readers.dicom import DicomSeries
 from integrate.readers.rtstruct import RtStruct, label_structures
@@ -214,12 +214,19 @@ def test_contours_of_a_patient_lie_where_its_affine_says() -> None:
     rows.append({"roi_name": "centre", "kind": "POINT", "geometry": shapely.Point(0, 0, 0)})
     structures = gpd.GeoDataFrame(rows, geometry="geometry")
     structures.attrs["integrate"] = {"unit": "mm", "orientation": "LPS"}
-    table = measure(image, structures, features=["intensity"])
+    with pytest.warns(IntegrateWarning, match="1 structures enclose nothing .* have no row: 'centre'"):
+        table = measure(image, structures, features=["intensity"])
     assert table.obs["instance_id"].tolist() == ["GTV"]
+    attrs, structures = structures.attrs, structures.iloc[:3]
+    structures.attrs = attrs
     assert table.to_df()["intensity_mean"].iloc[0] == image.values[2:5, 4:9, 3:10].mean()
     assert measure(image[1:, 2:], structures, features=["intensity"]).X.tolist() == table.X.tolist()
     with pytest.raises(AlignmentError, match="the volume has no affine_lps"):
         measure(volume(), structures)
+    framed = structures.assign(frame_of_reference_uid=["1.2", "1.2", "1.3"])
+    framed.attrs = attrs
+    with pytest.raises(AlignmentError, match="lie in 2 frames of reference and the volume states none"):
+        measure(image, framed)
     beside = shapely.transform(structures.geometry.to_numpy(), lambda points: points + 1.2, include_z=True)
     moved = structures.set_geometry(beside)
     moved.attrs = structures.attrs
